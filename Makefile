@@ -1,0 +1,55 @@
+# bundle, release, runtime are folders of this project: every target is phony.
+SHELL      := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+ARCHES  ?= amd64 arm64 arm ppc64le s390x
+HOSTARCH := $(shell go env GOARCH)
+GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
+FUZZTIME ?= 10s
+
+.PHONY: build tools prepare lint test test-short test-unit test-fuzz test-integration test-e2e bench demo clean help
+
+help: ## this text
+	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
+
+build: ## bin/bundler, and bin/install-linux-ARCH for every arch (ARCHES="amd64 arm64" for fewer)
+	$(GOBUILD) -o bin/bundler ./cmd/bundler
+	for a in $(ARCHES); do GOARCH=$$a GOOS=linux $(GOBUILD) -o bin/install-linux-$$a ./cmd/install; done
+
+tools:
+	cd .ci/tools && go build -buildvcs=false -o ../../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+prepare: ## installs the Debian packages that the lab needs (root)
+	go run ./test/lab prepare
+
+lint: tools ## the architecture and the house rules
+	bin/golangci-lint run ./...
+
+test-short: test-unit ## what needs no root
+
+test-unit: ## unit tests, CLI scripts, goldens, corpora
+	go test ./...
+
+test-fuzz: ## every fuzz target for FUZZTIME, starting from its corpus
+	grep -rl --include=*_test.go '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r d; do \
+	  for f in $$(grep -hoE '^func (Fuzz[A-Za-z0-9_]+)' $$d/*_test.go | awk '{print $$2}'); do \
+	    go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$d; done; done
+
+test-integration: prepare ## real containerd and Docker daemons, a real API server (root)
+	go run ./test/lab integration
+
+test-e2e: prepare ## real hosts, real Kubernetes, no network (root)
+	KUBEBUNDLE_E2E=1 go test -count=1 -timeout 45m -v ./test/e2e/...
+
+test: lint test-unit test-fuzz test-integration test-e2e ## everything (root)
+
+bench: prepare ## build, import and init against named opponents, as ratios of one run (root)
+	go run ./test/bench
+
+demo: prepare ## a cluster of two hosts without network, shown and taken down (root; KEEP=1 leaves it)
+	go run ./test/demo
+
+clean: ## away with what was built here
+	rm -rf bin dist
