@@ -19,10 +19,12 @@ type Options struct {
 	Insecure  []string          // registries that may be spoken to by plain HTTP or with an unknown certificate
 	Keychain  authn.Keychain    // nil: the docker/podman configuration
 	Transport http.RoundTripper // nil: proxies from the environment
-	Jobs      int               // concurrent layer downloads, default 4
-	Retries   int               // per request, default 5, with backoff
-	Log       *slog.Logger      // nil discards
-	Progress  func(Event)       // nil discards
+	// BinaryMirrors maps URL prefixes for Download; see ParseBinaryMirrors.
+	BinaryMirrors map[string]string
+	Jobs          int          // concurrent layer downloads, default 4
+	Retries       int          // per request, default 5, with backoff
+	Log           *slog.Logger // nil discards
+	Progress      func(Event)  // nil discards
 }
 
 // Event tells about progress.
@@ -55,6 +57,8 @@ type Image struct {
 	Target   Descriptor
 	Manifest Descriptor
 	Config   Descriptor
+	// Platform is what was asked for; the config may name another one (see CheckArch).
+	Platform Platform
 	Layers   []Layer
 	Blobs    map[string][]byte // digest -> bytes of index, manifest and config
 	Warnings []string
@@ -77,3 +81,17 @@ func (s *Store) Fetch(ctx context.Context, images []*Image) error { panic("stub"
 // Open opens the uncompressed tar of a layer. The reader returns io.EOF only if the blob's digest and the diff ID were right.
 // It waits for a running Fetch, or fetches itself.
 func (s *Store) Open(ctx context.Context, l Layer) (io.ReadCloser, error) { panic("stub") }
+
+// CheckArch judges an image whose config names another architecture than p.Arch by the ELF header of its entrypoint, fetching
+// the layers that it needs. It returns a warning where the programs are right and only the config is wrong, and an error where
+// the programs are wrong too. Fetch calls it for every image with such a config.
+func (s *Store) CheckArch(ctx context.Context, img *Image, p Platform) (warning string, err error) {
+	panic("stub")
+}
+
+// ParseMirrors reads "from=to" pairs of --registry-mirror into Options.Mirrors.
+func ParseMirrors(pairs []string) (map[string]string, error) { panic("stub") }
+
+// ParseBinaryMirrors reads the values of --binary-mirror into Options.BinaryMirrors: "from-prefix=to-prefix" or one plain URL, which
+// stands in for both https://dl.k8s.io and https://github.com.
+func ParseBinaryMirrors(values []string) (map[string]string, error) { panic("stub") }
