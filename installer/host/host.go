@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"time"
 )
 
 // Host is a machine: files, commands, systemd units. It is the only door of the installer to any of them.
@@ -62,6 +63,10 @@ type UnitState struct {
 	Enabled bool
 	Active  bool
 	Sub     string // running, dead, auto-restart, …
+	// Since is when it became active, on the clock that file times are measured with; zero where it is not active.
+	Since time.Time
+	// NeedReload says that its files changed since systemd read them.
+	NeedReload bool
 }
 
 // FS changes files. Every write is atomic: temporary name, fsync, rename.
@@ -112,13 +117,3 @@ type Units interface {
 	Restart(ctx context.Context, unit string) error
 	Stop(ctx context.Context, unit string) error
 }
-
-// CommandError is a failed command: a line that can be pasted, and what it printed.
-type CommandError struct {
-	Command Command
-	Output  []byte
-	Err     error
-}
-
-func (e *CommandError) Error() string { return e.Command.Name + ": " + e.Err.Error() }
-func (e *CommandError) Unwrap() error { return e.Err }

@@ -22,9 +22,11 @@ type Step interface {
 	Apply(ctx context.Context, t *Target) error
 }
 
-// Undoer is implemented by steps whose effect reset can take back. Undo must not fail when there is nothing to undo.
+// Undoer is implemented by steps whose effect reset can take back.
 type Undoer interface {
-	Undo(ctx context.Context, t *Target) error
+	// Before describes what Apply is about to change, as it is now. It only looks. The engine keeps the records in the journal
+	// before it applies the step; reset undoes them, last to first, without knowing the step any more.
+	Before(ctx context.Context, t *Target) ([]Record, error)
 }
 
 // Target is what steps act on.
@@ -36,4 +38,24 @@ type Target struct {
 	Log      *slog.Logger
 	Out      io.Writer // what the command says on its standard output (the join command)
 	Progress func(done, total int64, what string)
+	// Get fetches a health endpoint of this node ("http://127.0.0.1:10248/healthz"): status and the first kilobytes of the body.
+	// nil means a plain loopback client.
+	Get func(ctx context.Context, url string) (status int, body []byte, err error)
+	// CRI opens the runtime's CRI endpoint (unix:///run/…); nil means over gRPC.
+	CRI func(ctx context.Context, socket string) (CRI, error)
+}
+
+// progress reports, if anybody listens.
+func (t *Target) progress(done, total int64, what string) {
+	if t.Progress != nil {
+		t.Progress(done, total, what)
+	}
+}
+
+// log is never nil.
+func (t *Target) log() *slog.Logger {
+	if t.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return t.Log
 }

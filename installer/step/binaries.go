@@ -1,0 +1,187 @@
+package step
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+
+	"kubebundle/bundle"
+)
+
+// Binaries installs the node's programs and units from the bundle's payload: bin/* to /usr/bin, cni/* to /opt/cni/bin,
+// systemd/* to /etc/systemd/system. Other files of the payload are not its business.
+type Binaries struct {
+	Files []bundle.File // as in the contract; see NewBinaries
+}
+
+// NewBinaries takes from the contract what is installed on a node.
+func NewBinaries(c *bundle.Contract) Binaries {
+	var s Binaries
+	for _, f := range c.Files {
+		if InstallPath(f.Path) != "" {
+			s.Files = append(s.Files, f)
+		}
+	}
+	return s
+}
+
+// InstallPath says where a payload file goes on a node, "" if nowhere.
+func InstallPath(payloadPath string) string {
+	top, rest, ok := strings.Cut(payloadPath, "/")
+	if !ok || rest == "" || path.Clean(payloadPath) != payloadPath {
+		return ""
+	}
+	switch top {
+	case "bin":
+		return "/usr/bin/" + rest
+	case "cni":
+		return "/opt/cni/bin/" + rest
+	case "systemd":
+		return "/etc/systemd/system/" + rest
+	default:
+		return ""
+	}
+}
+
+func (s Binaries) String() string {
+	var size int64
+	for _, f := range s.Files {
+		size += f.Size
+	}
+	return fmt.Sprintf("install %d programs and units %s", len(s.Files), humanize.Bytes(uint64(max(size, 0))))
+}
+
+// missing lists the files that are not on the host with the bundle's content and mode.
+func (s Binaries) missing(ctx context.Context, t *Target) (map[string]bundle.File, error) {
+	out := map[string]bundle.File{}
+	for _, f := range s.Files {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		same, err := sameFile(t, InstallPath(f.Path), f)
+		if err != nil {
+			return nil, err
+		}
+		if !same {
+			out[f.Path] = f
+		}
+	}
+	return out, nil
+}
+
+func sameFile(t *Target, p string, f bundle.File) (bool, error) {
+	fi, err := t.Host.Stat(p)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if !fi.Mode().IsRegular() || fi.Size() != f.Size || fi.Mode().Perm() != fs.FileMode(f.Mode).Perm() {
+		return false, nil
+	}
+	r, err := t.Host.Open(p)
+	if err != nil {
+		return false, err
+	}
+	defer r.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, r); err != nil {
+		return false, fmt.Errorf("read %s: %w", p, err)
+	}
+	return "sha256:"+hex.EncodeToString(h.Sum(nil)) == f.SHA256, nil
+}
+
+// Satisfied: all are installed, byte for byte.
+func (s Binaries) Satisfied(ctx context.Context, t *Target) (bool, error) {
+	m, err := s.missing(ctx, t)
+	return err == nil && len(m) == 0, err
+}
+
+// Apply streams the payload once and installs what is missing. A file appears only after its digest was right.
+func (s Binaries) Apply(ctx context.Context, t *Target) error {
+	todo, err := s.missing(ctx, t)
+	if err != nil || len(todo) == 0 {
+		return err
+	}
+	if t.Bundle == nil {
+		return errors.New("install programs: no bundle at hand")
+	}
+	var done, total int64
+	for _, f := range todo {
+		total += f.Size
+	}
+	p, err := t.Bundle.Payload(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	for len(todo) > 0 {
+		e, err := p.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		f, ok := todo[e.Path]
+		if e.Kind != bundle.KindFile || !ok {
+			continue
+		}
+		if err := install(t, InstallPath(f.Path), fs.FileMode(f.Mode), p); err != nil {
+			return err
+		}
+		delete(todo, e.Path)
+		done += f.Size
+		t.progress(done, total, "programs")
+	}
+	for p := range todo {
+		return fmt.Errorf("install %s: it is not in the payload", p)
+	}
+	return nil
+}
+
+func install(t *Target, p string, mode fs.FileMode, r io.Reader) error {
+	w, err := t.Host.Create(p, mode)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(w, r); err != nil { // the reader ends well only if size and digest were right
+		return errors.Join(fmt.Errorf("install %s: %w", p, err), w.Abort())
+	}
+	return w.Commit()
+}
+
+// Before implements Undoer.
+func (s Binaries) Before(ctx context.Context, t *Target) ([]Record, error) {
+	todo, err := s.missing(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	var out []Record
+	seen := map[string]bool{}
+	for _, f := range s.Files {
+		if _, ok := todo[f.Path]; !ok {
+			continue
+		}
+		recs, err := recordPath(t, InstallPath(f.Path), KindFile)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range recs {
+			if !seen[r.Path] {
+				seen[r.Path] = true
+				out = append(out, r)
+			}
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,118 @@
+package step
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	criv1 "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// CRI is what reset needs from a container runtime: its pods.
+type CRI interface {
+	PodSandboxes(ctx context.Context) (ids []string, err error)
+	// RemovePodSandbox stops and removes a pod with its containers.
+	RemovePodSandbox(ctx context.Context, id string) error
+	Close() error
+}
+
+// RemoveContainers stops and removes every pod that the kubelet made, through CRI.
+type RemoveContainers struct {
+	Socket string // unix:///run/containerd/containerd.sock
+}
+
+func (s RemoveContainers) String() string { return "remove the containers of all pods at " + s.Socket }
+
+func (s RemoveContainers) open(ctx context.Context, t *Target) (CRI, error) {
+	if t.CRI != nil {
+		return t.CRI(ctx, s.Socket)
+	}
+	return dialCRI(s.Socket)
+}
+
+// Satisfied: the runtime has no pods.
+func (s RemoveContainers) Satisfied(ctx context.Context, t *Target) (bool, error) {
+	c, err := s.open(ctx, t)
+	if err != nil {
+		return false, err
+	}
+	defer c.Close()
+	ids, err := c.PodSandboxes(ctx)
+	return err == nil && len(ids) == 0, err
+}
+
+// Apply removes them and goes on after an error.
+func (s RemoveContainers) Apply(ctx context.Context, t *Target) error {
+	c, err := s.open(ctx, t)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	ids, err := c.PodSandboxes(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for i, id := range ids {
+		if err := c.RemovePodSandbox(ctx, id); err != nil {
+			errs = append(errs, fmt.Errorf("remove pod %.13s: %w", id, err))
+		}
+		t.progress(int64(i+1), int64(len(ids)), "pods")
+	}
+	return errors.Join(errs...)
+}
+
+// grpcCRI is CRI v1, which containerd serves since 1.6 and every kubelet from 1.26 on requires.
+type grpcCRI struct {
+	conn *grpc.ClientConn
+	rs   criv1.RuntimeServiceClient
+}
+
+func dialCRI(socket string) (*grpcCRI, error) {
+	conn, err := grpc.NewClient(socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return nil, fmt.Errorf("open CRI socket %s: %w", socket, err)
+	}
+	return &grpcCRI{conn: conn, rs: criv1.NewRuntimeServiceClient(conn)}, nil
+}
+
+func (c *grpcCRI) PodSandboxes(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	resp, err := c.rs.ListPodSandbox(ctx, &criv1.ListPodSandboxRequest{})
+	if err != nil {
+		return nil, fmt.Errorf("list pods through CRI: %w", err)
+	}
+	ids := make([]string, 0, len(resp.Items))
+	for _, p := range resp.Items {
+		ids = append(ids, p.Id)
+	}
+	return ids, nil
+}
+
+// criStopTimeout is longer than the usual grace period of a container (kubeadm waits as long for crictl stopp).
+const criStopTimeout = 2 * time.Minute
+
+func (c *grpcCRI) RemovePodSandbox(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, criStopTimeout)
+	defer cancel()
+	if _, err := c.rs.StopPodSandbox(ctx, &criv1.StopPodSandboxRequest{PodSandboxId: id}); err != nil && status.Code(err) != codes.NotFound {
+		// A pod whose network cannot be taken down any more (its plugin is gone) can still be removed by force.
+		if _, err2 := c.rs.RemovePodSandbox(ctx, &criv1.RemovePodSandboxRequest{PodSandboxId: id}); err2 != nil {
+			return errors.Join(err, err2)
+		}
+		return nil
+	}
+	_, err := c.rs.RemovePodSandbox(ctx, &criv1.RemovePodSandboxRequest{PodSandboxId: id})
+	if status.Code(err) == codes.NotFound {
+		return nil
+	}
+	return err
+}
+
+func (c *grpcCRI) Close() error { return c.conn.Close() }
