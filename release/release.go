@@ -1,64 +1,16 @@
 package release
 
 import (
-	"errors"
+	"fmt"
+	"slices"
+	"strings"
 
+	"github.com/distribution/reference"
 	"k8s.io/apimachinery/pkg/util/version"
 )
 
 // Arch is a Go architecture name as Kubernetes publishes it: amd64, arm, arm64, ppc64le, s390x.
 type Arch string
-
-// Component names what an image is for. The values are the repository base names that kubeadm uses
-// ("kube-apiserver", "etcd", "pause", "coredns", "k8s-dns-kube-dns", …), without arch suffix.
-type Component string
-
-const (
-	APIServer         Component = "kube-apiserver"
-	ControllerManager Component = "kube-controller-manager"
-	Scheduler         Component = "kube-scheduler"
-	Proxy             Component = "kube-proxy"
-	Etcd              Component = "etcd"
-	Pause             Component = "pause"
-	CoreDNS           Component = "coredns"
-	KubeDNS           Component = "k8s-dns-kube-dns"
-	KubeDNSMasq       Component = "k8s-dns-dnsmasq-nanny"
-	KubeDNSSidecar    Component = "k8s-dns-sidecar"
-)
-
-// ErrUnknownVersion is wrapped by every error that says a version is not in the catalog.
-var ErrUnknownVersion = errors.New("unknown Kubernetes version")
-
-// ErrUnknownArch is wrapped by every error that says a version was never published for an arch.
-var ErrUnknownArch = errors.New("unknown architecture")
-
-// Image is one image of a release.
-type Image struct {
-	Component Component `json:"component"`
-	// Ref is the name that kubeadm of that version writes into pods, tag included.
-	Ref string `json:"ref"`
-	// Pull lists where the same content can be fetched from, best first. It always holds at least one entry.
-	Pull []string `json:"pull"`
-}
-
-// Checksum is a published checksum file of a binary.
-type Checksum struct {
-	Kind string `json:"kind"` // sha256, sha512 or sha1
-	URL  string `json:"url"`
-}
-
-// Binary is one file (or one archive of files) that a node needs.
-type Binary struct {
-	Name    string `json:"name"`    // kubelet, kubectl, crictl, cni-plugins
-	Version string `json:"version"` // v1.34.4
-	URL     string `json:"url"`     // upstream address, before any mirror
-	// Checksums are the published checksum files, strongest first.
-	Checksums []Checksum `json:"checksums"`
-	// Archive is "" for a plain executable and "tar.gz" for an archive.
-	Archive string `json:"archive,omitempty"`
-	// Optional binaries may be left out of a bundle with a warning (crictl).
-	Optional bool `json:"optional,omitempty"`
-}
 
 // Options choose among what a release offers.
 type Options struct {
@@ -69,21 +21,111 @@ type Options struct {
 
 // Release is one patch version of Kubernetes with its options applied.
 type Release struct {
-	Version *version.Version
-	opts    Options
+	Version  *version.Version
+	opts     Options
+	minor    *minorFact
+	state    patchState
+	warnings []string
 }
 
-// Parse reads "v1.34.4" or "1.34.4".
-func Parse(s string) (*version.Version, error) { panic("stub") }
+// Parse reads "v1.34.4" or "1.34.4". All three numbers are needed: nothing here asks a server what the latest patch of a minor is.
+func Parse(s string) (*version.Version, error) {
+	v, err := version.ParseSemantic(s)
+	if err != nil {
+		return nil, fmt.Errorf("%w %q: want all three numbers, as in v1.34.4 (`bundler versions` lists the known ones)", ErrUnknownVersion, s)
+	}
+	return v, nil
+}
 
-// Find looks a version up.
-func Find(v *version.Version, o Options) (*Release, error) { panic("stub") }
+// Find looks a version up. The error wraps ErrUnknownVersion or ErrOption.
+func Find(v *version.Version, o Options) (*Release, error) {
+	c, err := loadCatalog()
+	if err != nil {
+		return nil, err
+	}
+	r := &Release{Version: v, opts: o}
+	if r.minor, r.warnings, err = c.find(v, o.AllowUnknown); err != nil {
+		return nil, err
+	}
+	// A patch past the last known one, and every patch of a minor that is not known, follows the newest rules that are.
+	r.state = r.minor.at(r.minor.LastPatch)
+	if v.Major() == 1 && v.Minor() == r.minor.number {
+		r.state = r.minor.at(min(v.Patch(), r.minor.LastPatch))
+	}
+	if o.KubeDNS && r.minor.KubeDNS == nil {
+		return nil, fmt.Errorf("kube-dns in Kubernetes %s: %w: v1.20 was the last version whose kubeadm could deploy it", Tag(v), ErrOption)
+	}
+	r.opts.ImageRepository = strings.TrimSuffix(o.ImageRepository, "/")
+	if err := checkRepository(r.opts.ImageRepository); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
 
-// Images lists what a cluster of this release needs on an arch, in a fixed order.
-func (r *Release) Images(a Arch) ([]Image, error) { panic("stub") }
+// find picks the minor whose rules hold for v, with warnings about what is only assumed.
+func (c *catalogFile) find(v *version.Version, allow bool) (*minorFact, []string, error) {
+	unknown := func(reason string, canAllow bool) error {
+		return &VersionError{
+			Version: Tag(v), Oldest: "v" + c.oldest().Minor + ".0", Newest: c.newest().lastVersion(), Reason: reason, Allow: canAllow,
+		}
+	}
+	if v.Major() < 1 || v.Major() == 1 && v.Minor() < c.oldest().number {
+		return nil, nil, unknown("it is too old", false)
+	}
+	m := c.newest()
+	known := v.Major() == 1 && v.Minor() <= m.number
+	if known {
+		m = c.minor(v.Minor())
+	}
+	var warnings []string
+	if !known {
+		if !allow {
+			return nil, nil, unknown("it is newer than this program", true)
+		}
+		warnings = append(warnings, fmt.Sprintf("Kubernetes %s is newer than this program: the rules of %s are used", Tag(v), m.lastVersion()))
+	}
+	if v.PreRelease() != "" || v.BuildMetadata() != "" {
+		if !allow {
+			return nil, nil, unknown("it is not a final release", true)
+		}
+		if known {
+			warnings = append(warnings, fmt.Sprintf("Kubernetes %s is not a final release: the rules of v%s are used", Tag(v), m.Minor))
+		}
+	}
+	if known && v.Patch() > m.LastPatch {
+		warnings = append(warnings, fmt.Sprintf("Kubernetes %s is newer than %s, the last patch of v%s that this program knows: its rules are used",
+			Tag(v), m.lastVersion(), m.Minor))
+	}
+	return m, warnings, nil
+}
 
-// Image returns the image of one component.
-func (r *Release) Image(a Arch, c Component) (Image, error) { panic("stub") }
+// Tag is the image tag and download folder of a version: "v1.34.4".
+func Tag(v *version.Version) string {
+	return "v" + v.String()
+}
 
-// Binaries lists the node binaries of this release for an arch.
-func (r *Release) Binaries(a Arch) ([]Binary, error) { panic("stub") }
+// checkRepository accepts what can stand before "/kube-apiserver" in an image name.
+func checkRepository(repo string) error {
+	if repo == "" {
+		return nil
+	}
+	if _, err := reference.ParseNormalizedNamed(repo + "/pause"); err != nil || strings.Contains(repo, "@") {
+		return fmt.Errorf("image repository %q: %w: want HOST[:PORT][/PATH] in lower case, without scheme and tag", repo, ErrOption)
+	}
+	return nil
+}
+
+// Warnings tell what is assumed rather than known about this version, one sentence each.
+func (r *Release) Warnings() []string { return slices.Clone(r.warnings) }
+
+// Arches lists the architectures that this version was published for, sorted.
+// Source: hack/lib/golang.sh of each minor; 32-bit arm ended with v1.26.
+func (r *Release) Arches() []Arch { return slices.Clone(r.minor.Arches) }
+
+// checkArch refuses an architecture that this version was never published for.
+func (r *Release) checkArch(a Arch) error {
+	if slices.Contains(r.minor.Arches, a) {
+		return nil
+	}
+	return &ArchError{Version: Tag(r.Version), Arch: a, Has: r.Arches()}
+}

@@ -25,6 +25,7 @@ import (
 	_ "github.com/rogpeppe/go-internal/testscript"
 	_ "github.com/spf13/cobra"
 	_ "github.com/spf13/pflag"
+	_ "github.com/distribution/reference"
 	_ "github.com/dustin/go-humanize"
 	_ "golang.org/x/sync/errgroup"
 	_ "golang.org/x/sys/unix"
