@@ -2,13 +2,27 @@ package pki
 
 import (
 	"crypto"
+	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
 	"net"
 	"time"
 )
 
-// Algorithm is a key algorithm as kubeadm's v1beta4 names it: RSA-2048, RSA-3072, RSA-4096, ECDSA-P256, ECDSA-P384.
-type Algorithm string
+const (
+	// DefaultCAValidity and DefaultValidity are kubeadm's: ten years and one year of 365 days.
+	DefaultCAValidity = 10 * 365 * 24 * time.Hour
+	DefaultValidity   = 365 * 24 * time.Hour
+	// Backdate is how long before Spec.NotBefore a certificate begins.
+	Backdate = 5 * time.Minute
+
+	pemCertificate = "CERTIFICATE"
+)
 
 // Pair is a certificate with its key (Key is nil in external CA mode) and both as PEM, exactly as on disk.
 type Pair struct {
@@ -25,32 +39,138 @@ type Spec struct {
 	DNSNames     []string
 	IPAddresses  []net.IP
 	Usages       []x509.ExtKeyUsage
-	Algorithm    Algorithm
-	NotBefore    time.Time
-	Validity     time.Duration
+	Algorithm    Algorithm // "" means RSA-2048
+	// NotBefore is the time of making; the certificate begins Backdate earlier, so that a node whose clock is behind accepts it.
+	NotBefore time.Time
+	// Validity counts from the certificate's beginning; 0 means DefaultCAValidity or DefaultValidity. A leaf never outlives its CA.
+	Validity time.Duration
 }
 
 // NewCA makes a self-signed CA.
-func NewCA(s Spec) (*Pair, error) { panic("stub") }
+func NewCA(s Spec) (*Pair, error) {
+	p, err := newCA(s)
+	if err != nil {
+		return nil, fmt.Errorf("make CA %q: %w", s.CommonName, err)
+	}
+	return p, nil
+}
+
+func newCA(s Spec) (*Pair, error) {
+	t, err := template(s, DefaultCAValidity)
+	if err != nil {
+		return nil, err
+	}
+	t.Subject = pkix.Name{CommonName: s.CommonName}
+	t.DNSNames = []string{s.CommonName} // current kubeadm does so; TLS libraries that look at SANs alone then have a name to show
+	t.IPAddresses, t.ExtKeyUsage = nil, nil
+	t.IsCA = true
+	t.KeyUsage |= x509.KeyUsageCertSign
+	return sign(t, nil, s.Algorithm)
+}
 
 // NewLeaf makes a certificate signed by ca.
-func NewLeaf(ca *Pair, s Spec) (*Pair, error) { panic("stub") }
+func NewLeaf(ca *Pair, s Spec) (*Pair, error) {
+	p, err := newLeaf(ca, s)
+	if err != nil {
+		return nil, fmt.Errorf("make certificate %q: %w", s.CommonName, err)
+	}
+	return p, nil
+}
 
-// NewServiceAccountKey makes sa.key (PKCS#1 or EC) and sa.pub (PKIX).
-func NewServiceAccountKey(a Algorithm) (keyPEM, pubPEM []byte, err error) { panic("stub") }
+func newLeaf(ca *Pair, s Spec) (*Pair, error) {
+	switch {
+	case ca == nil || ca.Cert == nil:
+		return nil, errors.New("there is no CA to sign it")
+	case ca.Key == nil:
+		return nil, fmt.Errorf("the key of CA %q is not on this machine: put the certificate and its key into place, signed elsewhere", ca.Cert.Subject.CommonName)
+	case len(s.Usages) == 0:
+		return nil, errors.New("it has no extended key usage: a certificate without one is good for everything")
+	}
+	t, err := template(s, DefaultValidity)
+	if err != nil {
+		return nil, err
+	}
+	// A leaf that begins before or ends after its CA is refused by some verifiers during exactly those times.
+	if t.NotBefore.Before(ca.Cert.NotBefore) {
+		t.NotBefore = ca.Cert.NotBefore
+	}
+	if t.NotAfter.After(ca.Cert.NotAfter) {
+		t.NotAfter = ca.Cert.NotAfter
+	}
+	if !t.NotBefore.Before(t.NotAfter) {
+		return nil, fmt.Errorf("CA %q is not valid at %s: it ends %s", ca.Cert.Subject.CommonName, s.NotBefore.UTC().Format(time.RFC3339), ca.Cert.NotAfter.Format(time.RFC3339))
+	}
+	return sign(t, ca, s.Algorithm)
+}
 
-// Parse reads a pair. keyPEM may be nil. It checks that key and certificate belong together.
-func Parse(certPEM, keyPEM []byte) (*Pair, error) { panic("stub") }
+func template(s Spec, validity time.Duration) (*x509.Certificate, error) {
+	if s.CommonName == "" {
+		return nil, errors.New("it has no common name")
+	}
+	if s.NotBefore.IsZero() {
+		return nil, errors.New("it has no time of making")
+	}
+	if s.Validity < 0 {
+		return nil, fmt.Errorf("a validity of %s is negative", s.Validity)
+	}
+	if s.Validity > 0 {
+		validity = s.Validity
+	}
+	serial, err := newSerial()
+	if err != nil {
+		return nil, err
+	}
+	begin := s.NotBefore.UTC().Add(-Backdate)
+	return &x509.Certificate{
+		SerialNumber:          serial,
+		Subject:               pkix.Name{CommonName: s.CommonName, Organization: s.Organization},
+		DNSNames:              s.DNSNames,
+		IPAddresses:           s.IPAddresses,
+		NotBefore:             begin,
+		NotAfter:              begin.Add(validity),
+		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
+		ExtKeyUsage:           s.Usages,
+		BasicConstraintsValid: true,
+	}, nil
+}
 
-// Check says whether a found certificate serves for a spec: signed by ca, in its validity now, usages, and every SAN of the spec present.
-// The error names the first thing that does not fit.
-func Check(p *Pair, ca *Pair, s Spec, now time.Time) error { panic("stub") }
+// newSerial gives a random serial number between 1 and 2^63-1, as kubeadm does: positive and within what every parser reads.
+func newSerial() (*big.Int, error) {
+	limit := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 63), big.NewInt(1))
+	n, err := rand.Int(rand.Reader, limit)
+	if err != nil {
+		return nil, fmt.Errorf("draw a serial number: %w", err)
+	}
+	return n.Add(n, big.NewInt(1)), nil
+}
 
-// Pin is kubeadm's public key pin of a certificate: "sha256:<hex of the SubjectPublicKeyInfo>".
-func Pin(c *x509.Certificate) string { panic("stub") }
-
-// ParsePins checks the form of pins.
-func ParsePins(pins []string) error { panic("stub") }
-
-// MatchPins reports (constant time) whether the certificate has one of the pins.
-func MatchPins(c *x509.Certificate, pins []string) bool { panic("stub") }
+func sign(t *x509.Certificate, ca *Pair, a Algorithm) (*Pair, error) {
+	key, err := newKey(a)
+	if err != nil {
+		return nil, err
+	}
+	spki, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return nil, fmt.Errorf("encode the public key: %w", err)
+	}
+	// RFC 7093, method 1: the leftmost 160 bits of SHA-256. Two CAs of one name (after a rotation) are told apart by it.
+	id := sha256.Sum256(spki)
+	t.SubjectKeyId = id[:20]
+	parent, signer := t, crypto.Signer(key)
+	if ca != nil {
+		parent, signer = ca.Cert, ca.Key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, t, parent, key.Public(), signer)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	keyPEM, err := encodeKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return &Pair{Cert: cert, Key: key, CertPEM: pem.EncodeToMemory(&pem.Block{Type: pemCertificate, Bytes: der}), KeyPEM: keyPEM}, nil
+}
