@@ -2,12 +2,17 @@ package bundle
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 )
 
 // Kind says what a payload entry is.
 type Kind string
 
+// The kinds, in the order in which a payload holds them.
 const (
 	KindFile  Kind = "file"  // Entry.File is set
 	KindBlob  Kind = "blob"  // an index, a manifest or a config; Entry.Digest
@@ -24,35 +29,176 @@ type Entry struct {
 }
 
 // Bundle is an opened bundle whose contract has been read and checked for form. Safe for concurrent use.
-type Bundle struct{}
+type Bundle struct {
+	src      source
+	path     string
+	dir      string
+	contract *Contract
+	head     *head
+	entries  []Entry
+	index    map[string]int // payload path -> entries
+}
 
-// Open opens an extracted bundle folder.
-func Open(dir string) (*Bundle, error) { panic("stub") }
+// source is where the parts of a bundle come from: a folder or a .tar.gz.
+type source interface {
+	// scan reads everything beside the payload. full also hashes the large outer files.
+	scan(full bool) (*head, error)
+	// payload opens the compressed payload.
+	payload() (io.ReadCloser, error)
+}
 
-// OpenArchive opens a .tar.gz bundle file without extracting it.
-func OpenArchive(path string) (*Bundle, error) { panic("stub") }
+// head is what a source holds beside the payload.
+type head struct {
+	top         string // name of the top folder, "" for a folder source: people rename folders
+	contract    []byte
+	signature   []byte // nil without one
+	sums        []byte
+	outer       map[string]outerFile
+	payloadSize int64
+}
+
+type outerFile struct {
+	size int64
+	sum  string // "" where it was not hashed
+}
+
+// Open opens an extracted bundle folder. It checks the contract against SHA256SUMS, and that every part is there with
+// the right size; digests of the other parts are checked when they are read, or all at once by Verify. Files that
+// are in the folder without being in the contract are not looked at. Errors that speak of the content are *CorruptError.
+func Open(dir string) (*Bundle, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open bundle: %w", err)
+	}
+	return open(&dirSource{dir: abs}, dir, abs)
+}
+
+// OpenArchive opens a .tar.gz bundle file without extracting it. Everything that lies before the payload is checked,
+// digests included.
+func OpenArchive(path string) (*Bundle, error) {
+	return open(&archiveSource{path: path}, path, "")
+}
+
+// OpenPath opens what is at path: a folder or a .tar.gz.
+func OpenPath(path string) (*Bundle, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("open bundle: %w", err)
+	}
+	if st.IsDir() {
+		return Open(path)
+	}
+	return OpenArchive(path)
+}
+
+func open(src source, path, dir string) (*Bundle, error) {
+	h, err := src.scan(false)
+	if err != nil {
+		return nil, openError(path, err)
+	}
+	c, err := ParseContract(h.contract)
+	if err != nil {
+		return nil, openError(path, err)
+	}
+	if problems := checkHead(h, c); len(problems) > 0 {
+		return nil, openError(path, errors.Join(problems...))
+	}
+	b := &Bundle{src: src, path: path, dir: dir, contract: c, head: h, entries: entries(c), index: map[string]int{}}
+	for i, e := range b.entries {
+		b.index[e.Path] = i
+	}
+	return b, nil
+}
+
+func openError(path string, err error) error { return fmt.Errorf("open bundle %s: %w", path, err) }
 
 // Contract is the bundle's contract. Callers must not change it.
-func (b *Bundle) Contract() *Contract { panic("stub") }
+func (b *Bundle) Contract() *Contract { return b.contract }
 
-// Payload starts one pass over the payload. Close it when done.
-func (b *Bundle) Payload(ctx context.Context) (*PayloadReader, error) { panic("stub") }
+// ContractBytes is bundle.json as it stands in the bundle: what a signature covers. Callers must not change it.
+func (b *Bundle) ContractBytes() []byte { return b.head.contract }
 
-// PayloadReader streams payload entries. Each entry is checked against the contract as it is read:
-// Read returns io.EOF only after size and digest agreed, so a consumer must not commit before it saw io.EOF.
-type PayloadReader struct{}
+// Signature is bundle.json.minisig, nil where the bundle has none. This package does not check it.
+func (b *Bundle) Signature() []byte { return b.head.signature }
 
-// Next goes to the next entry (skipping what was not read of the current one). io.EOF at the end,
-// which is given only after every entry of the contract was seen and the payload digest agreed.
-func (p *PayloadReader) Next() (*Entry, error) { panic("stub") }
+// Path is what the bundle was opened by.
+func (b *Bundle) Path() string { return b.path }
 
-// Read reads the current entry.
-func (p *PayloadReader) Read(b []byte) (int, error) { panic("stub") }
+// Dir is the absolute path of the bundle's folder, "" for an archive.
+func (b *Bundle) Dir() string { return b.dir }
 
-// Close ends the pass early without the final check.
-func (p *PayloadReader) Close() error { panic("stub") }
+// File looks a payload file up by its path.
+func (b *Bundle) File(path string) (File, bool) {
+	i, ok := b.index[path]
+	if !ok || b.entries[i].File == nil {
+		return File{}, false
+	}
+	return *b.entries[i].File, true
+}
 
-var _ io.ReadCloser = (*PayloadReader)(nil)
+// MaxReadFile is the largest file that ReadFiles returns, in bytes.
+const MaxReadFile = 16 << 20
+
+// ReadFiles reads small payload files (manifests, units) into memory. It stops as soon as it has them all, so it costs
+// little: files come first in the payload. Each file's digest is checked; the payload's own digest is not.
+func (b *Bundle) ReadFiles(ctx context.Context, paths ...string) (map[string][]byte, error) {
+	want := map[string]bool{}
+	for _, p := range paths {
+		f, ok := b.File(p)
+		if !ok {
+			return nil, fmt.Errorf("read %s from bundle: %w", p, os.ErrNotExist)
+		}
+		if f.Size > MaxReadFile {
+			return nil, fmt.Errorf("read %s from bundle: %d bytes are too many to hold in memory", p, f.Size)
+		}
+		want[p] = true
+	}
+	out := make(map[string][]byte, len(want))
+	if len(want) == 0 {
+		return out, nil
+	}
+	p, err := b.Payload(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = p.Close() }() // only read from
+	for len(out) < len(want) {
+		e, err := p.Next()
+		if err != nil {
+			return nil, fmt.Errorf("read files from bundle: %w", err)
+		}
+		if !want[e.Path] {
+			continue
+		}
+		data, err := io.ReadAll(p)
+		if err != nil {
+			return nil, fmt.Errorf("read %s from bundle: %w", e.Path, err)
+		}
+		out[e.Path] = data
+	}
+	return out, nil
+}
 
 // Verify reads everything and reports every problem found (errors.Join), or nil.
-func (b *Bundle) Verify(ctx context.Context) error { panic("stub") }
+func (b *Bundle) Verify(ctx context.Context) error {
+	h, err := b.src.scan(true)
+	if err != nil {
+		return fmt.Errorf("verify bundle %s: %w", b.path, err)
+	}
+	problems := checkHead(h, b.contract)
+	p, err := b.Payload(ctx)
+	if err != nil {
+		return errors.Join(append(problems, err)...)
+	}
+	defer func() { _ = p.Close() }() // only read from
+	p.collect = func(err error) { problems = append(problems, err) }
+	for {
+		_, err := p.Next()
+		if errors.Is(err, io.EOF) {
+			return errors.Join(problems...)
+		}
+		if err != nil {
+			return errors.Join(append(problems, err)...)
+		}
+	}
+}

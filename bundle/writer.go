@@ -1,0 +1,139 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Compression chooses how much time the payload's encoder takes. The settings behind the names are part of the
+// promise "same inputs, same bytes".
+type Compression string
+
+// All of them use a window of 128 MiB. Measured on v1.34.4 with its node binaries (809 MB uncompressed, one core):
+// fast takes 5 s and gives 245 MB, default takes 41 s and gives 156 MB (gzip layers: 256 MB). Only the slow encoder
+// finds what programs of one source tree share, so there is nothing between.
+const (
+	CompressionFast    Compression = "fast"
+	CompressionDefault Compression = "default"
+)
+
+// Compressions lists the valid values, fastest first.
+func Compressions() []Compression { return []Compression{CompressionFast, CompressionDefault} }
+
+// Content gives the writer what the contract speaks of. The writer calls it from one goroutine at a time, in the order
+// of the output, checks sizes and digests of everything it is given, and closes every reader.
+type Content interface {
+	// Outer opens a file of Contract.Outer.
+	Outer(ctx context.Context, f File) (io.ReadCloser, error)
+	// File opens a file of Contract.Files.
+	File(ctx context.Context, f File) (io.ReadCloser, error)
+	// Blob opens an index, a manifest or a config.
+	Blob(ctx context.Context, d Descriptor) (io.ReadCloser, error)
+	// Layer opens the uncompressed tar of a layer and tells its size in bytes: a tar header stands before the content.
+	Layer(ctx context.Context, l Layer) (io.ReadCloser, int64, error)
+}
+
+// WriteOptions configure Write.
+type WriteOptions struct {
+	Compression Compression      // "" is CompressionDefault
+	ModTime     time.Time        // of every entry; zero is 1980-01-01 UTC
+	Progress    func(WriteEvent) // nil discards; called from the writing goroutine
+}
+
+// WriteEvent tells how far the payload is.
+type WriteEvent struct {
+	Entry   Entry
+	Done    int64 // bytes of this entry
+	Written int64 // compressed bytes of the payload so far
+}
+
+// Result is a written bundle.
+type Result struct {
+	Path     string
+	Size     int64
+	SHA256   string // sha256:<hex> of the .tar.gz
+	Contract *Contract
+}
+
+// epoch is the time of every entry. It is not 1970, because tar before 1.29 warns about each such file.
+var epoch = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// Write writes a bundle to path. The contract must be complete but for what only the content tells: layer sizes,
+// Payload and Requirements.DiskBytes, which Write fills in. Files and images are stored in the order of the contract.
+//
+// The compressed payload goes to a nameless temporary file beside path first, because bundle.json comes before it and
+// holds its digest. Memory does not grow with the content: about 300 MiB for the encoder, a few MiB for the rest.
+// On any error, and when ctx is cancelled, nothing is left behind and an older file at path is as it was.
+func Write(ctx context.Context, path string, c *Contract, content Content, o WriteOptions) (*Result, error) {
+	if err := prepare(c, &o); err != nil {
+		return nil, fmt.Errorf("write %s: %w", path, err)
+	}
+	out, err := createAtomic(path)
+	if err != nil {
+		return nil, fmt.Errorf("write %s: %w", path, err)
+	}
+	defer out.abort()
+	tmp, err := nameless(filepath.Dir(path))
+	if err != nil {
+		return nil, fmt.Errorf("write %s: %w", path, err)
+	}
+	defer func() { _ = tmp.Close() }() // nobody reads it again
+	w := &payloadWriter{contract: c, content: content, opts: o}
+	if err := w.write(ctx, tmp); err != nil {
+		return nil, fmt.Errorf("write %s: %w", path, err)
+	}
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("write %s: %w", path, err)
+	}
+	if _, err := tmp.Seek(0, io.SeekStart); err != nil {
+		return nil, fmt.Errorf("write %s: %w", path, err)
+	}
+	res, err := writeArchive(ctx, out.file, c, content, tmp, o)
+	if err != nil {
+		return nil, fmt.Errorf("write %s: %w", path, err)
+	}
+	if err := out.commit(); err != nil {
+		return nil, fmt.Errorf("write %s: %w", path, err)
+	}
+	res.Path = path
+	return res, nil
+}
+
+// prepare checks what the caller gave, before anything is written.
+func prepare(c *Contract, o *WriteOptions) error {
+	c.Format = FormatVersion
+	c.Payload = Payload{}
+	v := new(validator)
+	v.head(c)
+	v.files(c)
+	v.images(c)
+	if o.Compression == "" {
+		o.Compression = CompressionDefault
+	}
+	if o.ModTime.IsZero() {
+		o.ModTime = epoch
+	}
+	o.ModTime = o.ModTime.UTC().Truncate(time.Second)
+	if _, err := encoderOptions(o.Compression); err != nil {
+		v.errs = append(v.errs, err)
+	}
+	return errors.Join(v.errs...)
+}
+
+// nameless creates a temporary file that vanishes with the process, however that ends.
+func nameless(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, ".kubebundle-*")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		_ = f.Close() // the first error is the one that tells
+		return nil, err
+	}
+	return f, nil
+}
