@@ -55,7 +55,34 @@ func NewCA(s Spec) (*Pair, error) {
 	return p, nil
 }
 
+// NewCAFromKey makes a self-signed CA for a key that lies on disk without its certificate, as an installation that was cut off
+// between the two leaves it. Spec.Algorithm does not count.
+func NewCAFromKey(keyPEM []byte, s Spec) (*Pair, error) {
+	key, err := parseKey(keyPEM)
+	if err != nil {
+		return nil, fmt.Errorf("read key of CA %q: %w", s.CommonName, err)
+	}
+	t, err := templateCA(s)
+	if err != nil {
+		return nil, fmt.Errorf("make CA %q: %w", s.CommonName, err)
+	}
+	p, err := signFor(t, nil, key)
+	if err != nil {
+		return nil, fmt.Errorf("make CA %q: %w", s.CommonName, err)
+	}
+	p.KeyPEM = keyPEM
+	return p, nil
+}
+
 func newCA(s Spec) (*Pair, error) {
+	t, err := templateCA(s)
+	if err != nil {
+		return nil, err
+	}
+	return sign(t, nil, s.Algorithm)
+}
+
+func templateCA(s Spec) (*x509.Certificate, error) {
 	t, err := template(s, DefaultCAValidity)
 	if err != nil {
 		return nil, err
@@ -65,7 +92,7 @@ func newCA(s Spec) (*Pair, error) {
 	t.IPAddresses, t.ExtKeyUsage = nil, nil
 	t.IsCA = true
 	t.KeyUsage |= x509.KeyUsageCertSign
-	return sign(t, nil, s.Algorithm)
+	return t, nil
 }
 
 // NewLeaf makes a certificate signed by ca.
@@ -149,6 +176,11 @@ func sign(t *x509.Certificate, ca *Pair, a Algorithm) (*Pair, error) {
 	if err != nil {
 		return nil, err
 	}
+	return signFor(t, ca, key)
+}
+
+// signFor makes a certificate for a key that exists.
+func signFor(t *x509.Certificate, ca *Pair, key crypto.Signer) (*Pair, error) {
 	spki, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {
 		return nil, fmt.Errorf("encode the public key: %w", err)
