@@ -1,0 +1,149 @@
+package hosts
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+)
+
+// The hosts' network: a bridge with nothing behind it. The machine has an address on it, so that kubectl on the machine
+// reaches the API server; nothing answers in the other direction.
+const (
+	Bridge    = "kb0"
+	nftTable  = "kubebundle_lab"
+	bridgeMTU = 1500
+)
+
+// Network is the hosts' network, Gateway the machine's address on it (a gateway to nowhere).
+var (
+	Network   = netip.MustParsePrefix("10.77.0.0/24")
+	Gateway   = netip.MustParseAddr("10.77.0.1")
+	firstHost = netip.MustParseAddr("10.77.0.11")
+)
+
+// The guard stands where the bridge hands frames up to the machine, the only way out of the hosts' network. It counts and
+// drops everything that a host sends there on its own, and lets pass the answers to what the machine asked. It hangs on
+// the ingress hook because there it sees exactly these frames, whatever the machine's own firewall and br_netfilter do.
+const guard = `table netdev ` + nftTable + ` {
+	counter outside { comment "IPv4 packets to an address outside the hosts' network" }
+	counter machine { comment "new connections and requests to the machine itself" }
+	counter arp_outside { comment "ARP requests for an address outside the hosts' network" }
+	counter ip6_outside { comment "IPv6 packets that are not link-local multicast" }
+	chain ingress {
+		type filter hook ingress device ` + Bridge + ` priority 0; policy accept;
+		ether type ip ip daddr != 10.77.0.0/24 counter name outside drop
+		ether type ip ip daddr 10.77.0.1 tcp flags & (syn|ack) == syn counter name machine drop
+		ether type ip ip daddr 10.77.0.1 meta l4proto udp counter name machine drop
+		ether type ip ip daddr 10.77.0.1 icmp type echo-request counter name machine drop
+		ether type arp arp daddr ip != 10.77.0.0/24 counter name arp_outside drop
+		ether type ip6 ip6 daddr ff02::/16 drop
+		ether type ip6 counter name ip6_outside drop
+	}
+}
+`
+
+// ensureNetwork makes the bridge and the guard if they are not there.
+func (l *Lab) ensureNetwork(ctx context.Context) error {
+	if _, err := os.Stat("/sys/class/net/" + Bridge); err != nil {
+		if _, err := run(ctx, "ip", "link", "add", Bridge, "mtu", fmt.Sprint(bridgeMTU), "type", "bridge", "forward_delay", "0"); err != nil {
+			return err
+		}
+		// No IPv6 on the machine's side: its router solicitations would blur the counters.
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+Bridge+"/disable_ipv6", []byte("1"), 0o644); err != nil { //nolint:gosec // a sysctl
+			return fmt.Errorf("disable IPv6 on %s: %w", Bridge, err)
+		}
+	}
+	if _, err := run(ctx, "ip", "addr", "replace", fmt.Sprintf("%s/%d", Gateway, Network.Bits()), "dev", Bridge); err != nil {
+		return err
+	}
+	if _, err := run(ctx, "ip", "link", "set", Bridge, "up"); err != nil {
+		return err
+	}
+	if _, err := run(ctx, "nft", "list", "table", "netdev", nftTable); err == nil {
+		return nil
+	}
+	f, err := os.CreateTemp("", "guard-*.nft")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) //nolint:errcheck // a temporary file
+	if _, err := f.WriteString(guard); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	_, err = run(ctx, "nft", "-f", f.Name())
+	return err
+}
+
+// Escapes is how many packets hosts have sent out of their network since the bridge was made.
+type Escapes struct {
+	Outside, Machine, ARP, IPv6 int64
+}
+
+// Total of all kinds.
+func (e Escapes) Total() int64 { return e.Outside + e.Machine + e.ARP + e.IPv6 }
+
+func (e Escapes) String() string {
+	return fmt.Sprintf("%d packets left the hosts' network (%d outside, %d to the machine, %d ARP, %d IPv6)",
+		e.Total(), e.Outside, e.Machine, e.ARP, e.IPv6)
+}
+
+// Escapes reads the guard's counters.
+func (l *Lab) Escapes(ctx context.Context) (Escapes, error) {
+	var e Escapes
+	out, err := run(ctx, "nft", "-j", "list", "counters", "table", "netdev", nftTable)
+	if err != nil {
+		return e, err
+	}
+	var doc struct {
+		Nftables []struct {
+			Counter *struct {
+				Name    string `json:"name"`
+				Packets int64  `json:"packets"`
+			} `json:"counter"`
+		} `json:"nftables"`
+	}
+	if err := json.Unmarshal([]byte(out), &doc); err != nil {
+		return e, fmt.Errorf("read the guard's counters: %w", err)
+	}
+	seen := 0
+	for _, o := range doc.Nftables {
+		if o.Counter == nil {
+			continue
+		}
+		seen++
+		switch o.Counter.Name {
+		case "outside":
+			e.Outside = o.Counter.Packets
+		case "machine":
+			e.Machine = o.Counter.Packets
+		case "arp_outside":
+			e.ARP = o.Counter.Packets
+		case "ip6_outside":
+			e.IPv6 = o.Counter.Packets
+		}
+	}
+	if seen != 4 {
+		return e, fmt.Errorf("read the guard's counters: found %d of 4 in %s", seen, strings.TrimSpace(out))
+	}
+	return e, nil
+}
+
+func (l *Lab) removeNetwork(ctx context.Context) error {
+	if _, err := run(ctx, "nft", "list", "table", "netdev", nftTable); err == nil {
+		if _, err := run(ctx, "nft", "delete", "table", "netdev", nftTable); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat("/sys/class/net/" + Bridge); err == nil {
+		if _, err := run(ctx, "ip", "link", "del", Bridge); err != nil {
+			return err
+		}
+	}
+	return nil
+}
