@@ -178,6 +178,9 @@ func (p *PayloadReader) finish() error {
 	if _, err := io.Copy(io.Discard, p.in); err != nil {
 		return p.fail(err)
 	}
+	if p.in.err != nil { // the decoder may have seen an error after its last block and kept it to itself
+		return p.in.err
+	}
 	var errs []error
 	for i, e := range p.b.entries {
 		if !p.seen[i] {

@@ -158,25 +158,25 @@ func (s *archiveSource) payload() (io.ReadCloser, error) {
 // archivePayload reads the payload out of the archive, and the end of the archive after it.
 type archivePayload struct {
 	*archive
-	ended bool
+	err error // what every Read says from now on
 }
 
 func (p *archivePayload) Read(b []byte) (int, error) {
-	if p.ended {
-		return 0, io.EOF
+	if p.err != nil {
+		return 0, p.err
 	}
 	n, err := p.tr.Read(b)
 	switch {
 	case err == nil:
 		return n, nil
 	case !errors.Is(err, io.EOF):
-		return n, p.fail(err)
+		p.err = p.fail(err)
+	default:
+		if p.err = p.end(); p.err == nil {
+			p.err = io.EOF
+		}
 	}
-	p.ended = true
-	if err := p.end(); err != nil {
-		return n, err
-	}
-	return n, io.EOF
+	return n, p.err
 }
 
 // end checks that nothing but tar's padding follows, and lets gzip check its last sum.

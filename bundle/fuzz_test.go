@@ -1,0 +1,96 @@
+package bundle
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// FuzzContract proves that any bundle.json is either refused as corrupt or means the same after it was written again.
+func FuzzContract(f *testing.F) {
+	r := sample()
+	r.bytes()
+	good, err := r.contract.Encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add([]byte(`{"format":2}`))
+	f.Add([]byte(`{"format":1,"images":null}`))
+	f.Add([]byte(`[]`))
+	f.Add(bytes.Replace(good, []byte("bin/kubelet"), []byte("../kubelet"), 1))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := ParseContract(data)
+		if err != nil {
+			var corrupt *CorruptError
+			if !errors.As(err, &corrupt) {
+				t.Fatalf("not a CorruptError: %v", err)
+			}
+			return
+		}
+		for _, e := range entries(c) {
+			if !filepath.IsLocal(e.Path) {
+				t.Errorf("entry %q leaves the folder", e.Path)
+			}
+		}
+		again, err := c.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ParseContract(again); err != nil {
+			t.Errorf("refuses what it wrote: %v", err)
+		}
+	})
+}
+
+// FuzzPayload proves that no payload makes the reader panic, and that it never gives out anything but the contract's
+// content (pass looks at the digests).
+func FuzzPayload(f *testing.F) {
+	r := sample()
+	r.bytes()
+	good, _ := r.payload()
+	contract := r.contract
+	f.Add(good)
+	f.Add(good[:len(good)/2])
+	f.Add([]byte{})
+	f.Add(append(bytes.Clone(good), good...))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c := *contract
+		// Let everything but the content itself agree: only what the entries hold is left to be refused.
+		c.Payload.Size, c.Payload.SHA256 = int64(len(data)), digestOf(data)
+		b := &Bundle{src: memorySource(data), contract: &c, head: &head{}, entries: entries(&c), index: map[string]int{}}
+		for i, e := range b.entries {
+			b.index[e.Path] = i
+		}
+		err := pass(t.Context(), b)
+		var corrupt *CorruptError
+		if err != nil && !errors.As(err, &corrupt) {
+			t.Errorf("not a CorruptError: %v", err)
+		}
+	})
+}
+
+type memorySource []byte
+
+func (m memorySource) scan(bool) (*head, error)        { return nil, os.ErrInvalid }
+func (m memorySource) payload() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(m)), nil }
+
+// FuzzArchive proves the same for the file as a whole.
+func FuzzArchive(f *testing.F) {
+	for _, c := range corpus() {
+		f.Add(c.bytes())
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(t.TempDir(), "x.tar.gz")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var corrupt *CorruptError
+		if err := readAll(t.Context(), path); err != nil && !errors.As(err, &corrupt) {
+			t.Errorf("not a CorruptError: %v", err)
+		}
+	})
+}
