@@ -12,7 +12,8 @@ type Init struct {
 	// KubernetesVersion is a full version ("v1.34.4").
 	Cluster          ClusterConfiguration
 	NodeRegistration NodeRegistration // Name is lower case, CRISocket has a scheme
-	LocalAPIEndpoint APIEndpoint      // AdvertiseAddress is an IP address of this node
+	LocalAPIEndpoint APIEndpoint      // AdvertiseAddress is an IP address
+	NodeIP           net.IP           // what the kubelet is told: node-ip of KubeletExtraArgs, else the advertise address
 	// BootstrapTokens has at least one entry. An empty Token in it means: make a random one. TTL and Expires: exactly one is set.
 	BootstrapTokens []BootstrapToken
 	CertificateKey  string // 64 hex digits, "" for none given
@@ -35,6 +36,7 @@ type Join struct {
 	// Discovery has exactly one of BootstrapToken and File; TLSBootstrapToken is set unless the file may bring its own credentials.
 	Discovery        Discovery
 	NodeRegistration NodeRegistration
+	NodeIP           net.IP            // what the kubelet is told; see NodeAddress
 	CACertPath       string            // /etc/kubernetes/pki/ca.crt
 	ControlPlane     *JoinControlPlane // nil for a worker; else AdvertiseAddress and BindPort are set
 	SkipPhases       []string

@@ -16,6 +16,9 @@ const (
 	DefaultKeyAlgorithm    = "RSA-2048"
 	DefaultTokenTTL        = 24 * time.Hour
 	DefaultTokenGroup      = "system:bootstrappers:kubeadm:default-node-token"
+
+	DefaultCertificateValidity = 365 * 24 * time.Hour
+	DefaultCAValidity          = 10 * DefaultCertificateValidity
 )
 
 // DefaultTokenUsages is what a token may be used for unless the user says otherwise.
