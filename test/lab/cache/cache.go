@@ -104,7 +104,7 @@ func Lock(path string) (unlock func(), err error) {
 	}
 	for {
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX) //nolint:gosec // a descriptor fits an int
-		if err != unix.EINTR { //nolint:errorlint // a bare errno
+		if err != unix.EINTR {                      //nolint:errorlint // a bare errno
 			break
 		}
 	}

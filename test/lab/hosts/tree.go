@@ -113,7 +113,7 @@ func archive(ctx context.Context) string {
 // aptInstall installs packages into a tree that is not running, in a mount namespace of its own so that nothing stays
 // mounted when it is killed.
 func aptInstall(ctx context.Context, tree string, pkgs ...string) error {
-	policy := filepath.Join(tree, "usr/sbin/policy-rc.d") // no daemon is started while installing
+	policy := filepath.Join(tree, "usr/sbin/policy-rc.d")                                // no daemon is started while installing
 	if err := os.WriteFile(policy, []byte("#!/bin/sh\nexit 101\n"), 0o755); err != nil { //nolint:gosec // a script
 		return err
 	}
