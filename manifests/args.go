@@ -7,14 +7,14 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 )
 
-// flag is a command line argument that a span of minors gets.
-type flag struct {
+// argRow is a command line argument that a span of minors gets.
+type argRow struct {
 	span
 	name, value string
 }
 
 // flagsFor selects the arguments of one version.
-func flagsFor(v *version.Version, flags []flag) []Arg {
+func flagsFor(v *version.Version, flags []argRow) []Arg {
 	var args []Arg
 	for _, f := range flags {
 		if f.has(minorOf(v)) {

@@ -45,7 +45,7 @@ func controllerManagerPod(c *Cluster, n *Node) (*corev1.Pod, error) {
 
 // controllerManagerArgs are kubeadm's defaults (phases/controlplane of kubeadm 1.10 … 1.36; facts section 4.3).
 func controllerManagerArgs(c *Cluster, kubeconfig string) []Arg {
-	args := flagsFor(c.Version, []flag{
+	args := flagsFor(c.Version, []argRow{
 		{until(13), "address", ipv4Loopback},
 		{since(14), "bind-address", ipv4Loopback},
 		{since(12), "authentication-kubeconfig", kubeconfig},
@@ -69,7 +69,7 @@ func controllerManagerArgs(c *Cluster, kubeconfig string) []Arg {
 	if c.PodSubnet == "" {
 		return args
 	}
-	args = append(args, flagsFor(c.Version, []flag{
+	args = append(args, flagsFor(c.Version, []argRow{
 		{always, "allocate-node-cidrs", "true"},
 		{always, "cluster-cidr", c.PodSubnet},
 		{since(16), "service-cluster-ip-range", c.ServiceSubnet},

@@ -8,7 +8,7 @@
 // # Versions
 //
 // One set of functions serves Kubernetes v1.10 to the newest minor. Facts that depend on the version are rows of small tables
-// (a span of minors and a value: see span and flag) or one-line predicates next to the artefact they shape. A new minor that
+// (a span of minors and a value: see span and argRow) or one-line predicates next to the artefact they shape. A new minor that
 // changes nothing needs no change here; one that changes a flag needs one row. The source of a fact is the kubeadm of that minor,
 // read as documentation; "kubeadm 1.34 phases/etcd" in a comment means cmd/kubeadm/app/phases/etcd in that release's tree.
 //

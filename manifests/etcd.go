@@ -60,7 +60,7 @@ func etcdPod(c *Cluster, n *Node) (*corev1.Pod, error) {
 // their single member listened to itself only).
 func etcdArgs(c *Cluster, n *Node, image string) []Arg {
 	ip := n.AdvertiseAddress.String()
-	args := flagsFor(c.Version, []flag{
+	args := flagsFor(c.Version, []argRow{
 		{since(11), "name", n.Name},
 		{until(12), "listen-client-urls", clientURL(ipv4Loopback)},
 		{since(13), "listen-client-urls", clientURL(n.localhost()) + "," + clientURL(ip)},
@@ -98,12 +98,12 @@ func etcdArgs(c *Cluster, n *Node, image string) []Arg {
 // etcdSafetyArgs have other names in etcd 3.6, and 3.5 does not know those: the image decides, not the Kubernetes version.
 func etcdSafetyArgs(v *version.Version, image string) []Arg {
 	if etcdAtLeast36(v, image) {
-		return flagsFor(v, []flag{
+		return flagsFor(v, []argRow{
 			{since(22), "feature-gates", "InitialCorruptCheck=true"},
 			{since(25), "watch-progress-notify-interval", "5s"},
 		})
 	}
-	return flagsFor(v, []flag{
+	return flagsFor(v, []argRow{
 		{since(22), "experimental-initial-corrupt-check", "true"},
 		{since(25), "experimental-watch-progress-notify-interval", "5s"},
 	})

@@ -35,26 +35,26 @@ func kubeletFlags(c *Cluster, n *Node, doc map[string]any) ([]byte, error) {
 // nodeFlags are the defaults for this node, any version.
 func nodeFlags(c *Cluster, n *Node, doc map[string]any) ([]Arg, error) {
 	socket := c.criSocket(n)
-	var flags []flag
+	var flags []argRow
 	if socket == dockershimSocket {
-		flags = append(flags, flag{between(11, 23), "network-plugin", "cni"})
+		flags = append(flags, argRow{between(11, 23), "network-plugin", "cni"})
 	} else {
-		flags = append(flags, flag{until(26), "container-runtime", "remote"})
+		flags = append(flags, argRow{until(26), "container-runtime", "remote"})
 		if !c.enabled(nodeLocalCRISocket) {
-			flags = append(flags, flag{always, "container-runtime-endpoint", socket})
+			flags = append(flags, argRow{always, "container-runtime-endpoint", socket})
 		}
 	}
 	if pause := c.Images["pause"]; pause != "" {
-		flags = append(flags, flag{until(34), "pod-infra-container-image", pause})
+		flags = append(flags, argRow{until(34), "pod-infra-container-image", pause})
 	}
 	if n.Hostname != n.Name {
-		flags = append(flags, flag{always, "hostname-override", n.Name})
+		flags = append(flags, argRow{always, "hostname-override", n.Name})
 	}
 	if n.ResolvConf != "" && doc["resolvConf"] == nil {
-		flags = append(flags, flag{until(17), "resolv-conf", n.ResolvConf})
+		flags = append(flags, argRow{until(17), "resolv-conf", n.ResolvConf})
 	}
 	if n.CgroupDriver != "" && doc["cgroupDriver"] == nil {
-		flags = append(flags, flag{between(11, 21), "cgroup-driver", n.CgroupDriver})
+		flags = append(flags, argRow{between(11, 21), "cgroup-driver", n.CgroupDriver})
 	}
 	// A control plane node is tainted after it has registered; a worker says so itself.
 	if !n.ControlPlane && len(n.Taints) > 0 {
@@ -62,7 +62,7 @@ func nodeFlags(c *Cluster, n *Node, doc map[string]any) ([]Arg, error) {
 		for _, t := range n.Taints {
 			taints = append(taints, t.ToString())
 		}
-		flags = append(flags, flag{always, "register-with-taints", strings.Join(taints, ",")})
+		flags = append(flags, argRow{always, "register-with-taints", strings.Join(taints, ",")})
 	}
 	args := flagsFor(c.Version, flags)
 	switch _, given := argValue(n.KubeletExtraArgs, "node-ip"); {
