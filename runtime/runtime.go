@@ -40,7 +40,8 @@ type Blob struct {
 }
 
 // Source is a single pass over image content: blobs (index, manifest, config) before layers, a layer after its parents.
-// The reader given by Next is valid until the next call and returns io.EOF only if size and digest were right.
+// The reader given by Next is valid until the next call, which skips what was not read of it, and returns io.EOF only if size and digest
+// were right.
 type Source interface {
 	Next() (Blob, io.Reader, error) // io.EOF at the end
 }
@@ -59,6 +60,7 @@ type Runtime interface {
 	Missing(ctx context.Context, images []Image) ([]Image, error)
 	// Load imports the images from one pass over src. Blobs that belong to none of the images are skipped.
 	// Nothing is visible under an image's name before all of it is verified. A killed Load leaves nothing that a second one trips over.
+	// It stops reading src as soon as it has what it needs. progress may be nil; it is called from one goroutine at a time.
 	Load(ctx context.Context, images []Image, src Source, progress func(Event)) error
 	// Remove deletes images by reference (used by tests and reset --images).
 	Remove(ctx context.Context, refs []string) error
