@@ -57,8 +57,8 @@ func (s File) Before(_ context.Context, t *Target) ([]Record, error) {
 type Dir struct {
 	Path string
 	Mode fs.FileMode
-	// Own says that everything that will ever be below is the cluster's (/var/lib/etcd): reset removes it with its content.
-	// Other directories go only if they are empty again and were not there before.
+	// Own says that everything that will ever be below is the cluster's (/var/lib/etcd, /etc/cni/net.d): reset removes it, unless
+	// strangers' files were in it before. Other directories go only if they are empty again and were not there before.
 	Own bool
 }
 
@@ -91,6 +91,18 @@ func (s Dir) Before(_ context.Context, t *Target) ([]Record, error) {
 		recs[len(recs)-1].Own = true
 	}
 	return recs, err
+}
+
+// Adopts implements Adopter: an empty directory that is to be the cluster's own is emptied again by reset.
+func (s Dir) Adopts(ctx context.Context, t *Target) ([]Record, error) {
+	if !s.Own {
+		return nil, nil
+	}
+	recs, err := s.Before(ctx, t)
+	if err != nil || !recs[len(recs)-1].Empty {
+		return nil, err
+	}
+	return recs, nil
 }
 
 // Link makes a symbolic link.

@@ -120,6 +120,16 @@ func recordPath(t *Target, p string, kind Kind) ([]Record, error) {
 	return append(recs, r), nil
 }
 
+// RecordDir describes a directory that is to be the cluster's own, and those of its parents that are missing.
+func RecordDir(t *Target, p string) ([]Record, error) {
+	recs, err := recordPath(t, p, KindDir)
+	if err != nil {
+		return nil, err
+	}
+	recs[len(recs)-1].Own = true
+	return recs, nil
+}
+
 // Keep copies what is about to be replaced to its place below BackupDir. The engine calls it once, before the journal names the record.
 func (r Record) Keep(t *Target) error {
 	if r.Backup == "" {

@@ -29,6 +29,12 @@ type Undoer interface {
 	Before(ctx context.Context, t *Target) ([]Record, error)
 }
 
+// Adopter is implemented by steps that, even where they are satisfied, make something of what they find the cluster's.
+type Adopter interface {
+	// Adopts describes it for the journal, as Undoer.Before does.
+	Adopts(ctx context.Context, t *Target) ([]Record, error)
+}
+
 // Target is what steps act on.
 type Target struct {
 	Host     host.Host

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"kubebundle/bundle"
+	"kubebundle/installer"
+	"kubebundle/installer/config"
+	"kubebundle/installer/phase"
+)
+
+// The exit codes of all verbs.
+const (
+	exitOK        = 0
+	exitError     = 1
+	exitUsage     = 2
+	exitPreflight = 3
+	exitCorrupt   = 4
+	exitPartial   = 5
+	exitSignal    = 130
+)
+
+const exitCodes = `Exit codes:
+  0    done
+  1    error; nothing was changed
+  2    the command line or the configuration file is wrong
+  3    preflight refused the host; nothing was changed
+  4    the bundle is damaged or not trusted
+  5    stopped half-way; running the same command again goes on
+  130  ended by a signal`
+
+// usageError is a command line that cannot be understood.
+type usageError struct {
+	err  error
+	hint string
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+func (e *usageError) Hint() string  { return e.hint }
+
+func usagef(hint, format string, args ...any) error {
+	return &usageError{err: fmt.Errorf(format, args...), hint: hint}
+}
+
+// exitCode is the one place that says what an error means to the shell. signalled tells that the context ended by a signal.
+func exitCode(err error, signalled bool) int {
+	var (
+		corrupt  *bundle.CorruptError
+		format   *bundle.FormatError
+		usage    *usageError
+		unknown  *installer.UnknownPhaseError
+		refused  *phase.PreflightError
+		notRoot  *installer.NotRootError
+		arch     *archError
+		part     *installer.PartialError
+		isSignal = signalled && errors.Is(err, context.Canceled)
+	)
+	switch {
+	case err == nil:
+		return exitOK
+	case isSignal:
+		return exitSignal
+	case errors.As(err, &corrupt), errors.As(err, &format):
+		return exitCorrupt
+	case errors.As(err, &usage), errors.As(err, &unknown), errors.Is(err, config.ErrUsage):
+		return exitUsage
+	case errors.As(err, &part):
+		return exitPartial
+	case errors.As(err, &refused), errors.As(err, &notRoot), errors.As(err, &arch):
+		return exitPreflight
+	default:
+		return exitError
+	}
+}
+
+// report tells a person what went wrong and what to do.
+func (a *app) report(err error) {
+	fmt.Fprintf(a.err, "error: %s\n", strings.TrimSpace(err.Error()))
+	if h := installer.Hint(err); h != "" {
+		for line := range strings.Lines(h) {
+			fmt.Fprintf(a.err, "hint: %s\n", strings.TrimRight(line, "\n"))
+		}
+	}
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"kubebundle/bundle"
+	"kubebundle/installer"
+	"kubebundle/installer/step"
+	cruntime "kubebundle/runtime"
+)
+
+func (a *app) imagesCmd() *cobra.Command {
+	return group("images", "The bundle's images", a.imagesList(), a.imagesLoad(), a.imagesCheck())
+}
+
+// imageJSON is one image as `images list -o json` prints it. Size is of the unpacked layers, in bytes.
+type imageJSON struct {
+	Ref       string `json:"ref"`
+	Component string `json:"component,omitempty"`
+	Digest    string `json:"digest"` // of the platform's manifest
+	Size      int64  `json:"size"`
+}
+
+func (a *app) imagesList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the bundle's images", Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			b, err := a.openBundle()
+			if err != nil {
+				return err
+			}
+			out := make([]imageJSON, 0, len(b.Contract().Images))
+			for _, img := range b.Contract().Images {
+				out = append(out, imageJSON{Ref: img.Ref, Component: img.Component, Digest: img.Manifest.Digest, Size: layersSize(img)})
+			}
+			if a.output == "json" {
+				return a.printJSON(out)
+			}
+			w := tabwriter.NewWriter(a.out, 0, 4, 3, ' ', 0)
+			for _, i := range out {
+				fmt.Fprintf(w, "%s\t%s\t%s\n", i.Ref, i.Digest, humanize.Bytes(uint64(max(i.Size, 0))))
+			}
+			return w.Flush()
+		},
+	}
+}
+
+func layersSize(img bundle.Image) (n int64) {
+	for _, l := range img.Layers {
+		n += l.Size
+	}
+	return n
+}
+
+// withRuntime opens bundle and runtime for the image verbs.
+func (a *app) withRuntime(ctx context.Context, socket string, do func(t *step.Target, rt cruntime.Runtime) error) error {
+	b, err := a.openBundle()
+	if err != nil {
+		return err
+	}
+	if err := forThisHost(b); err != nil {
+		return err
+	}
+	t, closeAll := a.target(func() string { return socket })
+	defer closeAll()
+	t.Bundle = b
+	rt, err := t.Runtime(ctx)
+	if err != nil {
+		return err
+	}
+	return do(t, rt)
+}
+
+func socketFlag(cmd *cobra.Command, to *string) {
+	cmd.Flags().StringVar(to, "cri-socket", "", "`path` of the container runtime's socket (default: the one that is found)")
+}
+
+// imagesError says that images are missing.
+type imagesError struct{ missing []cruntime.Image }
+
+func (e *imagesError) Error() string {
+	return plural(len(e.missing), "image") + " of the bundle missing in the container runtime"
+}
+
+func (e *imagesError) Hint() string { return "./install images load" }
+
+func (a *app) imagesCheck() *cobra.Command {
+	var socket string
+	cmd := &cobra.Command{
+		Use: "check", Short: "Say which images of the bundle the container runtime does not have; exit code 1 if any", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withRuntime(cmd.Context(), socket, func(t *step.Target, rt cruntime.Runtime) error {
+				missing, err := rt.Missing(cmd.Context(), step.RuntimeImages(t.Bundle.Contract().Images))
+				if err != nil {
+					return err
+				}
+				if a.output == "json" {
+					refs := make([]string, 0, len(missing))
+					for _, m := range missing {
+						refs = append(refs, m.Ref)
+					}
+					err = a.printJSON(map[string][]string{"missing": refs})
+				} else {
+					for _, m := range missing {
+						fmt.Fprintln(a.out, m.Ref)
+					}
+				}
+				if len(missing) > 0 {
+					return errors.Join(err, &imagesError{missing})
+				}
+				return err
+			})
+		},
+	}
+	socketFlag(cmd, &socket)
+	return cmd
+}
+
+func (a *app) imagesLoad() *cobra.Command {
+	var socket string
+	var missing bool
+	cmd := &cobra.Command{
+		Use: "load", Short: "Load the bundle's images into the container runtime", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withRuntime(cmd.Context(), socket, func(t *step.Target, _ cruntime.Runtime) error {
+				f, err := a.host.Facts(cmd.Context())
+				if err != nil {
+					return err
+				}
+				release, err := a.lock(f, "install images load")
+				if err != nil {
+					return err
+				}
+				defer release()
+				show := a.listener()
+				st := step.NewImages(t.Bundle.Contract())
+				t.Progress = func(done, total int64, what string) {
+					show(installer.Event{Phase: "load-images", Step: st.String(), State: installer.Progress, Done: done, Total: total, What: what})
+				}
+				show(installer.Event{Phase: "load-images", State: installer.Running})
+				n, err := st.Load(cmd.Context(), t, missing)
+				if err != nil {
+					show(installer.Event{Phase: "load-images", State: installer.Failed, Error: err.Error()})
+					return err
+				}
+				show(installer.Event{Phase: "load-images", State: installer.Done, Changed: n, Steps: len(st.List)})
+				return nil
+			})
+		},
+	}
+	socketFlag(cmd, &socket)
+	cmd.Flags().BoolVar(&missing, "missing", false, "only those that the runtime does not have")
+	return cmd
+}

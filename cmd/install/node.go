@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"kubebundle/bundle"
+	"kubebundle/installer"
+	"kubebundle/installer/cluster"
+	"kubebundle/installer/config"
+	"kubebundle/installer/host"
+	"kubebundle/installer/phase"
+	"kubebundle/installer/step"
+	"kubebundle/release"
+	cruntime "kubebundle/runtime"
+)
+
+// archError says that the bundle is for other machines than this one.
+type archError struct{ bundle, host string }
+
+func (e *archError) Error() string {
+	return fmt.Sprintf("the bundle is for %s and this host is %s", e.bundle, e.host)
+}
+
+func (e *archError) Hint() string { return "use the bundle that was built with --arch " + e.host }
+
+// openBundle opens the bundle that --bundle names, or the one beside this program.
+func (a *app) openBundle() (*bundle.Bundle, error) {
+	p := a.bundlePath
+	if p == "" {
+		exe, err := os.Executable()
+		if err != nil {
+			return nil, fmt.Errorf("find the bundle: %w", err)
+		}
+		if exe, err = filepath.EvalSymlinks(exe); err != nil {
+			return nil, fmt.Errorf("find the bundle: %w", err)
+		}
+		p = filepath.Dir(exe)
+	}
+	b, err := bundle.OpenPath(p)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, usagef("run this program from the folder of an unpacked bundle, or name one with --bundle", "no bundle at %s: %w", p, err)
+	}
+	return b, err
+}
+
+// forThisHost refuses a bundle of another architecture before anything else is looked at.
+func forThisHost(b *bundle.Bundle) error {
+	if arch := b.Contract().Arch; arch != runtime.GOARCH {
+		return &archError{bundle: arch, host: runtime.GOARCH}
+	}
+	return nil
+}
+
+// node is what a workflow needs to know about this host and its bundle.
+type node struct {
+	bundle  *bundle.Bundle
+	release *release.Release
+	facts   host.Facts
+	journal *installer.Journal
+	target  *step.Target
+	close   func()
+}
+
+func (a *app) openNode(ctx context.Context, socket func() string) (*node, error) {
+	b, err := a.openBundle()
+	if err != nil {
+		return nil, err
+	}
+	if err := forThisHost(b); err != nil {
+		return nil, err
+	}
+	v, err := release.Parse(b.Contract().KubernetesVersion)
+	if err != nil {
+		return nil, err
+	}
+	// The bundle was built with this version's rules, so it may be newer than the catalog here only if the builder allowed it.
+	rel, err := release.Find(v, release.Options{ImageRepository: b.Contract().ImageRepository, AllowUnknown: true})
+	if err != nil {
+		return nil, err
+	}
+	facts, err := a.host.Facts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	j, err := installer.OpenJournal(a.host)
+	if err != nil && facts.UID == 0 {
+		return nil, err
+	}
+	n := &node{bundle: b, release: rel, facts: facts, journal: j}
+	n.target, n.close = a.target(socket)
+	n.target.Bundle = b
+	return n, nil
+}
+
+// target makes what steps act on. The connections are opened on first use; close ends them.
+func (a *app) target(socket func() string) (*step.Target, func()) {
+	var mu sync.Mutex
+	var rt cruntime.Runtime
+	var api *cluster.Client
+	log := a.logger()
+	t := &step.Target{
+		Host: a.host, Log: log, Out: a.out,
+		Runtime: func(ctx context.Context) (cruntime.Runtime, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if rt != nil {
+				return rt, nil
+			}
+			var err error
+			rt, err = openRuntime(ctx, socket(), log)
+			return rt, err
+		},
+		Cluster: func(context.Context) (*cluster.Client, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if api != nil {
+				return api, nil
+			}
+			var err error
+			api, err = nodeClient(a.host)
+			return api, err
+		},
+	}
+	return t, func() {
+		if rt != nil {
+			_ = rt.Close() // the end of the program
+		}
+	}
+}
+
+// nodeKubeconfigs are the credentials of this node, the mightiest first: until init has bound admin.conf's group to its rights (v1.29 on)
+// only super-admin.conf has any; a worker has only its kubelet's.
+var nodeKubeconfigs = []string{"/etc/kubernetes/super-admin.conf", "/etc/kubernetes/admin.conf", "/etc/kubernetes/kubelet.conf"}
+
+// nodeClient talks to the API server that this node's own kubeconfig names: the user gave it to init or join.
+func nodeClient(h host.Reader) (*cluster.Client, error) {
+	for _, p := range nodeKubeconfigs {
+		data, err := h.ReadFile(p)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		return clientFor(data)
+	}
+	return nil, errNoKubeconfig
+}
+
+var errNoKubeconfig = errors.New("this host has no kubeconfig of a cluster: " + strings.Join(nodeKubeconfigs, ", ") + " are missing")
+
+func clientFor(kubeconfig []byte) (*cluster.Client, error) {
+	server, err := cluster.ServerOf(kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	return cluster.FromKubeconfig(kubeconfig, cluster.NewDialer(strings.TrimPrefix(server, "https://")))
+}
+
+// state is what phases start from.
+func (a *app) state(n *node, configureRuntime bool) *phase.State {
+	return &phase.State{
+		Bundle: n.bundle, Release: n.release, Facts: n.facts, Now: time.Now(), Rand: rand.Reader, Log: a.logger(),
+		Runtime: n.target.Runtime, Environ: a.environ, ConfigureRuntime: configureRuntime,
+	}
+}
+
+// environment is what the defaults of a configuration depend on.
+func (n *node) environment(init bool) config.Environment {
+	e := config.Environment{Hostname: n.facts.Hostname, Addresses: n.facts.Addresses, DefaultRouteIP: n.facts.DefaultRouteIP}
+	if init {
+		e.KubernetesVersion = n.bundle.Contract().KubernetesVersion
+		e.ImageRepository = n.bundle.Contract().ImageRepository
+	}
+	return e
+}
+
+// lock takes the right to change this host. Who is not root cannot, and hears of it from preflight with everything else.
+func (a *app) lock(f host.Facts, command string) (func(), error) {
+	if f.UID != 0 {
+		return func() {}, nil
+	}
+	p := a.lockPath
+	if p == "" {
+		p = installer.LockPath
+	}
+	l, err := installer.AcquireLock(p, command)
+	if err != nil {
+		return nil, err
+	}
+	return func() { _ = l.Release() }, nil // the kernel would release it anyway
+}

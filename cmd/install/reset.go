@@ -1,0 +1,76 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"kubebundle/installer"
+	"kubebundle/installer/config"
+)
+
+func (a *app) resetCmd() *cobra.Command {
+	var f config.ResetFlags
+	var images bool
+	cmd := &cobra.Command{
+		Use: "reset", Short: "Take back what init or join did to this host", Args: noArgs,
+		Long: "Take back what init or join did to this host: the journal backwards, then a sweep of what the cluster's programs left.\n" +
+			"Files that were there before are put back. Not touched: images (see --images), network interfaces and packet filter rules\n" +
+			"(a reboot removes them), kubeconfigs in home folders.\n\nPhases: " + strings.Join(installer.ResetPhases(), ", "),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			cfg, err := config.LoadReset(&f, a.host.ReadFile)
+			if err != nil {
+				return err
+			}
+			facts, err := a.host.Facts(ctx)
+			if err != nil {
+				return err
+			}
+			if !cfg.DryRun && !cfg.Force && facts.UID == 0 {
+				if err := a.confirm("This takes Kubernetes off this host, with all data of its pods and of etcd. Go on? [y/N]: "); err != nil {
+					return err
+				}
+			}
+			if !cfg.DryRun {
+				release, err := a.lock(facts, "install reset")
+				if err != nil {
+					return err
+				}
+				defer release()
+			}
+			j, err := installer.OpenJournal(a.host)
+			if err != nil {
+				fmt.Fprintf(a.err, "warning: %v\n", err) // reset goes on with what can be read
+			}
+			t, closeAll := a.target(func() string { return cfg.CRISocket })
+			defer closeAll()
+			r := &installer.Reset{Config: cfg, Target: t, Journal: j, Events: a.listener(), Images: images}
+			if cfg.DryRun {
+				r.Events = a.planPrinter()
+			}
+			sum, err := r.Run(ctx, cfg.DryRun)
+			if err == nil {
+				a.summary("reset", sum, cfg.DryRun)
+			}
+			return err
+		},
+	}
+	f.AddFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&images, "images", false, "also remove the images that were loaded")
+	return cmd
+}
+
+// confirm wants a yes on standard input, as kubeadm does.
+func (a *app) confirm(question string) error {
+	fmt.Fprint(a.err, question)
+	line, _ := bufio.NewReader(a.in).ReadString('\n') // no line is no yes
+	switch strings.ToLower(strings.TrimSpace(line)) {
+	case "y", "yes":
+		return nil
+	default:
+		return usagef("answer y, or give --force", "reset: not confirmed; nothing was changed")
+	}
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"kubebundle/installer/host"
+)
+
+// app is the program with everything that it touches handed in.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	host     host.Host
+	environ  []string
+
+	bundlePath string
+	output     string
+	verbose    bool
+	lockPath   string // "" means the usual one
+}
+
+// run is the program: it parses, does, reports and gives the exit code.
+func (a *app) run(ctx context.Context, args []string) int {
+	cmd := a.root()
+	cmd.SetArgs(args)
+	cmd.SetIn(a.in)
+	cmd.SetOut(a.out)
+	cmd.SetErr(a.err)
+	err := cmd.ExecuteContext(ctx)
+	if err != nil {
+		a.report(err)
+	}
+	return exitCode(err, ctx.Err() != nil)
+}
+
+func (a *app) root() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "install",
+		Short: "Make this host a Kubernetes node from the bundle beside this program, without a network",
+		Long: "Make this host a Kubernetes node from the bundle beside this program, without a network.\n\n" +
+			"The first node:   ./install init\nevery other one:  the join command that init prints\nand back:         ./install reset",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          noArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.PersistentFlags().StringVar(&a.bundlePath, "bundle", "", "`path` of the bundle, a folder or a .tar.gz (default: the folder of this program)")
+	cmd.PersistentFlags().StringVarP(&a.output, "output", "o", "text", "text or json")
+	cmd.PersistentFlags().BoolVarP(&a.verbose, "verbose", "v", false, "also tell each step")
+	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usagef("see `"+c.CommandPath()+" --help`", "%w", err)
+	})
+	cmd.SetUsageTemplate(cmd.UsageTemplate() + "\n" + exitCodes + "\n")
+	cmd.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if a.output != "text" && a.output != "json" {
+			return usagef("", "--output %q: neither text nor json", a.output)
+		}
+		return nil
+	}
+	cmd.AddCommand(
+		a.preflightCmd(), a.initCmd(), a.joinCmd(), a.tokenCmd(), a.imagesCmd(), a.resetCmd(), a.statusCmd(), a.verifyCmd(), a.versionCmd(),
+	)
+	return cmd
+}
+
+// noArgs refuses arguments, and names an unknown verb as one.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if cmd.HasSubCommands() {
+		return usagef("see `"+cmd.CommandPath()+" --help`", "unknown command %q for %q", args[0], cmd.CommandPath())
+	}
+	return usagef("see `"+cmd.CommandPath()+" --help`", "%s takes no arguments, not %q", cmd.CommandPath(), args[0])
+}
+
+// someArgs wants between least and most arguments.
+func someArgs(least, most int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < least || most >= 0 && len(args) > most {
+			return usagef("see `"+cmd.CommandPath()+" --help`", "%s takes %s, not %d arguments", cmd.CommandPath(), what, len(args))
+		}
+		return nil
+	}
+}
+
+// group is a command that only holds others.
+func group(use, short string, subs ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	cmd.AddCommand(subs...)
+	return cmd
+}
+
+// version is set by the build: -ldflags "-X main.version=v1.2.3".
+var version = ""
+
+func programVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+func (a *app) versionCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version of this program", Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if a.output == "json" {
+				return a.printJSON(map[string]string{"version": programVersion(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
+			}
+			_, err := fmt.Fprintln(a.out, programVersion())
+			return err
+		},
+	}
+}
+
+// logger tells details on standard error with --verbose.
+func (a *app) logger() *slog.Logger {
+	if !a.verbose {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kubebundle/installer"
+)
+
+// status is what `status` says about a node.
+type status struct {
+	Node     string `json:"node"`
+	Workflow string `json:"workflow,omitempty"` // init, join; empty: never installed by this program
+	Version  string `json:"version,omitempty"`
+	Complete bool   `json:"complete"`        // the last run came to its end
+	Kubelet  string `json:"kubelet"`         // running, dead, …
+	API      string `json:"api,omitempty"`   // ok, or why not
+	Ready    string `json:"ready,omitempty"` // of the node: True, False, Unknown
+}
+
+func (a *app) statusCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Say what this host is: installed, half-way, healthy", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := a.nodeStatus(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if a.output == "json" {
+				return a.printJSON(s)
+			}
+			fmt.Fprintf(a.out, "node:      %s\n", s.Node)
+			switch {
+			case s.Workflow == "":
+				fmt.Fprintln(a.out, "installed: no")
+			case s.Complete:
+				fmt.Fprintf(a.out, "installed: %s, Kubernetes %s\n", s.Workflow, s.Version)
+			default:
+				fmt.Fprintf(a.out, "installed: half-way (%s, Kubernetes %s); run the same command again to go on\n", s.Workflow, s.Version)
+			}
+			fmt.Fprintf(a.out, "kubelet:   %s\n", s.Kubelet)
+			if s.API != "" {
+				fmt.Fprintf(a.out, "API:       %s\n", s.API)
+			}
+			if s.Ready != "" {
+				fmt.Fprintf(a.out, "ready:     %s\n", s.Ready)
+			}
+			return nil
+		},
+	}
+}
+
+func (a *app) nodeStatus(ctx context.Context) (status, error) {
+	f, err := a.host.Facts(ctx)
+	if err != nil {
+		return status{}, err
+	}
+	s := status{Node: f.Hostname}
+	j, err := installer.OpenJournal(a.host)
+	if err != nil {
+		return s, err
+	}
+	s.Workflow, s.Version, s.Complete = j.Workflow()
+	u, err := a.host.UnitState(ctx, "kubelet.service")
+	if err != nil {
+		return s, err
+	}
+	if s.Kubelet = u.Sub; !u.Exists {
+		s.Kubelet = "not installed"
+	}
+	c, err := nodeClient(a.host)
+	if errors.Is(err, errNoKubeconfig) {
+		return s, nil
+	}
+	if err != nil {
+		s.API = err.Error()
+		return s, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := c.Healthy(ctx); err != nil {
+		s.API = err.Error()
+		return s, nil
+	}
+	s.API = "ok"
+	return s, nil
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"kubebundle/installer"
+	"kubebundle/installer/config"
+	"kubebundle/installer/phase"
+)
+
+// job is one run of a workflow, whatever verb asked for it.
+type job struct {
+	name   string
+	phases []phase.Phase
+	state  *phase.State
+	node   *node
+	skip   []string
+	only   []string
+	dryRun bool
+}
+
+func (a *app) runJob(ctx context.Context, j job) error {
+	if err := installer.CheckNames(j.phases, append(append([]string{}, j.skip...), j.only...)); err != nil {
+		return err
+	}
+	e := &installer.Engine{
+		Workflow: j.name, Version: j.node.bundle.Contract().KubernetesVersion, Target: j.node.target, Journal: j.node.journal,
+		Events: a.listener(), Skip: j.skip, Only: j.only,
+	}
+	j.state.Owned = j.node.journal.Owns
+	if j.dryRun {
+		e.Events = a.planPrinter()
+		sum, err := e.DryRun(ctx, j.phases, j.state)
+		if err == nil {
+			a.summary(j.name, sum, true)
+		}
+		return err
+	}
+	release, err := a.lock(j.node.facts, "install "+j.name)
+	if err != nil {
+		return err
+	}
+	defer release()
+	sum, err := e.Run(ctx, j.phases, j.state)
+	if err == nil {
+		a.summary(j.name, sum, false)
+	}
+	return err
+}
+
+func (a *app) initCmd() *cobra.Command {
+	cmd := a.initLike("init", "Make this host the first control plane node of a cluster", noArgs, nil)
+	cmd.AddCommand(a.initLike("phase NAME…", "Run only these phases of init", someArgs(1, -1, "names of phases"), func(args []string) []string { return args }))
+	return cmd
+}
+
+// initLike is init, or some phases of it: only picks them from the arguments.
+func (a *app) initLike(use, short string, args cobra.PositionalArgs, only func(args []string) []string) *cobra.Command {
+	var f config.InitFlags
+	var configureRuntime bool
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: args,
+		Long: short + ".\n\nPhases: " + phaseList(installer.Init()),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, cfg, err := a.loadInit(cmd.Context(), &f)
+			if err != nil {
+				return err
+			}
+			defer n.close()
+			s := a.state(n, configureRuntime)
+			s.Init = cfg
+			j := job{name: "init", phases: installer.Init(), state: s, node: n, skip: cfg.SkipPhases, dryRun: cfg.DryRun}
+			if only != nil {
+				j.only = only(args)
+			}
+			return a.runJob(cmd.Context(), j)
+		},
+	}
+	f.AddFlags(cmd.Flags())
+	addConfigureRuntime(cmd, &configureRuntime)
+	return cmd
+}
+
+func addConfigureRuntime(cmd *cobra.Command, to *bool) {
+	cmd.Flags().BoolVar(to, "configure-runtime", false, "change the container runtime's configuration where it names another sandbox image than the bundle's")
+}
+
+func (a *app) loadInit(ctx context.Context, f *config.InitFlags) (*node, *config.Init, error) {
+	var socket string
+	n, err := a.openNode(ctx, func() string { return socket })
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg, err := config.LoadInit(f, a.host.ReadFile, n.environment(true))
+	if err != nil {
+		n.close()
+		return nil, nil, err
+	}
+	socket = cfg.NodeRegistration.CRISocket
+	return n, cfg, nil
+}
+
+func (a *app) joinCmd() *cobra.Command {
+	cmd := a.joinLike("join [HOST:PORT]", "Make this host a worker of an existing cluster", someArgs(0, 1, "the cluster's host:port"), false)
+	cmd.AddCommand(a.joinLike("phase NAME [HOST:PORT]", "Run only this phase of join", someArgs(1, 2, "the name of a phase and the cluster's host:port"), true))
+	return cmd
+}
+
+func (a *app) joinLike(use, short string, args cobra.PositionalArgs, onePhase bool) *cobra.Command {
+	var f config.JoinFlags
+	var configureRuntime bool
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: args,
+		Long: short + ".\n\nPhases: " + phaseList(installer.Join()),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var only []string
+			if onePhase {
+				// discovery changes nothing, and every other phase needs what it finds
+				only, args = []string{"discovery", args[0]}, args[1:]
+			}
+			var socket string
+			n, err := a.openNode(cmd.Context(), func() string { return socket })
+			if err != nil {
+				return err
+			}
+			defer n.close()
+			cfg, err := config.LoadJoin(&f, args, a.host.ReadFile, n.environment(false))
+			if err != nil {
+				return err
+			}
+			if cfg.ControlPlane != nil {
+				return usagef("join it as a worker", "--control-plane: this version joins workers only")
+			}
+			socket = cfg.NodeRegistration.CRISocket
+			s := a.state(n, configureRuntime)
+			s.Join = cfg
+			if s.Discovery, err = installer.NewDiscovery(cfg, a.host); err != nil {
+				return err
+			}
+			return a.runJob(cmd.Context(), job{name: "join", phases: installer.Join(), state: s, node: n, skip: cfg.SkipPhases, only: only, dryRun: cfg.DryRun})
+		},
+	}
+	f.AddFlags(cmd.Flags())
+	addConfigureRuntime(cmd, &configureRuntime)
+	return cmd
+}
+
+// preflightCmd looks at the host with init's eyes and changes nothing.
+func (a *app) preflightCmd() *cobra.Command {
+	var f config.InitFlags
+	cmd := &cobra.Command{
+		Use: "preflight", Short: "Find everything that would stop init on this host, and change nothing", Args: noArgs,
+		Long: "Find everything that would stop init on this host, and change nothing.\n\nFor a worker: `install join phase preflight HOST:PORT --token … --dry-run`.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			n, cfg, err := a.loadInit(cmd.Context(), &f)
+			if err != nil {
+				return err
+			}
+			defer n.close()
+			s := a.state(n, false)
+			s.Init = cfg
+			return a.runJob(cmd.Context(), job{name: "preflight", phases: installer.Init(), state: s, node: n, only: []string{"preflight"}, dryRun: true})
+		},
+	}
+	f.AddFlags(cmd.Flags())
+	return cmd
+}
+
+func phaseList(phases []phase.Phase) string {
+	out := ""
+	for i, p := range phases {
+		if i > 0 {
+			out += ", "
+		}
+		out += p.Name()
+	}
+	return out
+}

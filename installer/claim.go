@@ -1,0 +1,32 @@
+package installer
+
+import "kubebundle/installer/step"
+
+// claimed are the folders that a cluster's own programs fill: the kubelet, etcd, network plugins and their pods. They make them where
+// they are missing, so no step of ours shows up for them. A run claims them in the journal before its first change: those that were
+// missing or empty then are the cluster's, with all that is ever found in them, and reset clears them away; a folder that held
+// somebody's files keeps what we did not write.
+var claimed = []string{
+	"/etc/cni/net.d",          // network plugins' configuration
+	"/etc/kubernetes",         // the kubelet writes its kubeconfig there
+	"/opt/cni/bin",            // network plugins' programs
+	"/usr/libexec/kubernetes", // flexvolume folder of the controller manager's static pod, made by the kubelet
+	"/var/lib/cni",            // addresses that plugins handed out
+	"/var/lib/etcd",
+	"/var/lib/kubelet",
+	"/var/log/containers",
+	"/var/log/pods",
+}
+
+// claims describes the claimed folders as they are now.
+func claims(t *step.Target) ([]step.Record, error) {
+	var out []step.Record
+	for _, p := range claimed {
+		recs, err := step.RecordDir(t, p)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, recs...)
+	}
+	return out, nil
+}

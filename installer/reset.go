@@ -1,0 +1,313 @@
+package installer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"kubebundle/installer/config"
+	"kubebundle/installer/host"
+	"kubebundle/installer/phase"
+	"kubebundle/installer/step"
+)
+
+// Reset takes a node back. It never stops at the first error.
+type Reset struct {
+	Config  *config.Reset
+	Target  *step.Target
+	Journal *Journal
+	Events  func(Event)
+	// Images also removes the images that init or join loaded. The default keeps them, as kubeadm does.
+	Images bool
+}
+
+// resetPart is a phase of reset. Its steps are looked up when it is due.
+type resetPart struct {
+	name  string
+	steps func(ctx context.Context) ([]step.Step, error)
+}
+
+// parts is the workflow. kubeadm has preflight, remove-etcd-member and cleanup-node; the last one is told in more detail here. A single
+// etcd member goes with its data, so there is none to remove from others.
+func (r *Reset) parts() []resetPart {
+	return []resetPart{
+		{"preflight", r.preflight},
+		{"remove-etcd-member", nothing},
+		{"cleanup-node/kubelet", r.stopKubelet},
+		{"cleanup-node/containers", r.containers},
+		{"cleanup-node/mounts", r.unmount},
+		{"cleanup-node/sweep", r.sweep},
+		{"cleanup-node/journal", r.walk},
+		{"cleanup-node/units", r.units},
+	}
+}
+
+func nothing(context.Context) ([]step.Step, error) { return nil, nil }
+
+// ResetPhases are the names for --skip-phases.
+func ResetPhases() []string {
+	var out []string
+	for _, p := range (&Reset{}).parts() {
+		out = append(out, p.name)
+	}
+	return out
+}
+
+// Run does it, or with dryRun says what it would do. All errors are joined; the journal is kept until a reset had none.
+func (r *Reset) Run(ctx context.Context, dryRun bool) (Summary, error) {
+	start := time.Now()
+	var sum Summary
+	for _, n := range r.Config.SkipPhases {
+		if !slices.ContainsFunc(ResetPhases(), func(k string) bool { return phase.Skipped([]string{n}, k) }) {
+			return sum, &UnknownPhaseError{Name: n, Known: ResetPhases()}
+		}
+	}
+	var errs []error
+	for _, p := range r.parts() {
+		if phase.Skipped(r.Config.SkipPhases, p.name) {
+			r.emit(Event{Phase: p.name, State: Skipped})
+			continue
+		}
+		if err := r.onePart(ctx, p, dryRun, &sum); err != nil {
+			if p.name == "preflight" {
+				return sum, err
+			}
+			errs = append(errs, fmt.Errorf("phase %s: %w", p.name, err))
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	sum.Elapsed = time.Since(start)
+	if err := errors.Join(errs...); err != nil {
+		return sum, &PartialError{Workflow: "reset", Phase: "cleanup-node", Err: err}
+	}
+	if dryRun || len(r.Config.SkipPhases) > 0 {
+		return sum, nil // what was skipped still needs its journal
+	}
+	return sum, r.Target.Host.RemoveAll(Dir)
+}
+
+func (r *Reset) onePart(ctx context.Context, p resetPart, dryRun bool, sum *Summary) error {
+	start := time.Now()
+	before := *sum
+	r.emit(Event{Phase: p.name, State: Running})
+	steps, err := p.steps(ctx)
+	errs := []error{err}
+	for _, st := range steps {
+		if ctx.Err() != nil {
+			errs = append(errs, ctx.Err())
+			break
+		}
+		sum.Steps++
+		changed, err := r.one(ctx, p.name, st, dryRun)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", st, err))
+		}
+		if changed {
+			sum.Changed++
+		}
+	}
+	sum.Phases++
+	err = errors.Join(errs...)
+	ev := Event{Phase: p.name, State: Done, Elapsed: time.Since(start), Changed: sum.Changed - before.Changed, Steps: sum.Steps - before.Steps}
+	if err != nil {
+		ev.State, ev.Error = Failed, err.Error()
+	}
+	r.emit(ev)
+	return err
+}
+
+func (r *Reset) one(ctx context.Context, p string, st step.Step, dryRun bool) (bool, error) {
+	ok, err := st.Satisfied(ctx, r.Target)
+	if ok && err == nil {
+		r.emit(Event{Phase: p, Step: st.String(), State: Satisfied})
+		return false, nil
+	}
+	if dryRun {
+		r.emit(Event{Phase: p, Step: st.String(), State: Planned})
+		return true, nil
+	}
+	start := time.Now()
+	r.emit(Event{Phase: p, Step: st.String(), State: Running})
+	if err := st.Apply(ctx, r.Target); err != nil {
+		r.emit(Event{Phase: p, Step: st.String(), State: Failed, Error: err.Error(), Elapsed: time.Since(start)})
+		return true, err
+	}
+	r.emit(Event{Phase: p, Step: st.String(), State: Done, Elapsed: time.Since(start)})
+	return true, nil
+}
+
+func (r *Reset) emit(ev Event) {
+	if r.Events != nil {
+		r.Events(ev)
+	}
+}
+
+func (r *Reset) preflight(ctx context.Context) ([]step.Step, error) {
+	f, err := r.Target.Host.Facts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ignored := slices.Contains(r.Config.IgnorePreflightErrors, "all") || slices.Contains(r.Config.IgnorePreflightErrors, "isprivilegeduser")
+	if f.UID != 0 && !ignored {
+		return nil, &NotRootError{Workflow: "reset"}
+	}
+	return nil, nil
+}
+
+const kubeletUnit = "kubelet.service"
+
+func (r *Reset) stopKubelet(context.Context) ([]step.Step, error) {
+	return []step.Step{step.StopUnit{Name: kubeletUnit}}, nil
+}
+
+func (r *Reset) containers(context.Context) ([]step.Step, error) {
+	socket := r.Config.CRISocket
+	if socket == "" {
+		socket = nodeCRISocket(r.Target.Host)
+	}
+	if r.Target.CRI == nil && !socketThere(r.Target.Host, socket) {
+		return nil, nil // no runtime, so no containers
+	}
+	return []step.Step{step.RemoveContainers{Socket: socket}}, nil
+}
+
+func socketThere(h host.Reader, socket string) bool {
+	_, err := h.Stat(path.Clean(socket[len("unix://"):]))
+	return err == nil
+}
+
+// defaultSocket is what kubeadm takes where it finds nothing else.
+const defaultSocket = "unix:///run/containerd/containerd.sock"
+
+var socketPattern = regexp.MustCompile(`unix://(/[^\s"']+)`)
+
+// nodeCRISocket finds the runtime that the kubelet of this node was given.
+func nodeCRISocket(h host.Reader) string {
+	for _, p := range []string{"instance-config.yaml", "config.yaml", "kubeadm-flags.env"} {
+		data, err := h.ReadFile("/var/lib/kubelet/" + p)
+		if err != nil {
+			continue
+		}
+		if m := socketPattern.FindSubmatch(data); m != nil {
+			return "unix://" + path.Clean(string(m[1]))
+		}
+	}
+	return defaultSocket
+}
+
+func (r *Reset) unmount(context.Context) ([]step.Step, error) {
+	return []step.Step{step.UnmountAll{Prefix: "/var/lib/kubelet"}}, nil
+}
+
+// walk is the journal backwards.
+func (r *Reset) walk(context.Context) ([]step.Step, error) {
+	var out []step.Step
+	for _, rec := range slices.Backward(r.Journal.Records()) {
+		if rec.Kind == step.KindImages && !r.Images {
+			continue
+		}
+		out = append(out, undo{rec})
+	}
+	return out, nil
+}
+
+// units lets systemd and the units that ran before see their former files again.
+func (r *Reset) units(ctx context.Context) ([]step.Step, error) {
+	var out []step.Step
+	reload := false
+	for _, rec := range r.Journal.Records() {
+		if rec.Kind == step.KindUnit && rec.Active && rec.Restarted {
+			st, err := r.Target.Host.UnitState(ctx, rec.Path)
+			if err != nil {
+				return out, err
+			}
+			if st.Exists {
+				out = append(out, restart{rec.Path})
+			}
+		}
+		reload = reload || step.InUnitDir(rec.Path)
+	}
+	if reload {
+		out = append([]step.Step{daemonReload{}}, out...)
+	}
+	return out, nil
+}
+
+// sweep is what the cluster's programs left, and on a node without a journal what kubeadm's reset removes (kubernetes 1.36,
+// cmd/kubeadm/app/cmd/phases/reset/cleanupnode.go, and what older ones had in addition).
+func (r *Reset) sweep(context.Context) ([]step.Step, error) {
+	out := []step.Step{
+		step.Remove{Path: "/etc/kubernetes/kubelet.conf"}, // the kubelet itself writes it after a TLS bootstrap
+		step.Remove{Path: "/etc/kubernetes/bootstrap-kubelet.conf"},
+		clear{"/var/lib/kubelet"},
+		clear{etcdDataDir(r.Target.Host)},
+	}
+	if r.Journal.Empty() || r.Journal.damaged {
+		for _, f := range []string{"admin.conf", "super-admin.conf", "controller-manager.conf", "scheduler.conf"} {
+			out = append(out, step.Remove{Path: "/etc/kubernetes/" + f})
+		}
+		out = append(out,
+			step.StopUnit{Name: kubeletUnit, Disable: true}, // or it would fail at every boot
+			clear{"/etc/kubernetes/manifests"},
+			clear{r.certDir()},
+			step.Remove{Path: "/var/lib/dockershim", Recursive: true},
+			step.Remove{Path: "/var/run/kubernetes", Recursive: true},
+			step.Remove{Path: "/var/lib/cni", Recursive: true},
+		)
+	}
+	if r.Config.CleanupTmpDir {
+		out = append(out, step.Remove{Path: "/etc/kubernetes/tmp", Recursive: true})
+	}
+	return out, nil
+}
+
+func (r *Reset) certDir() string {
+	if r.Config.CertificatesDir == "" {
+		return config.DefaultCertificatesDir
+	}
+	return r.Config.CertificatesDir
+}
+
+// etcdDataDir reads from the static pod where this node's etcd keeps its data: the hostPath volume "etcd-data".
+func etcdDataDir(h host.Reader) string {
+	const usual = "/var/lib/etcd"
+	data, err := h.ReadFile("/etc/kubernetes/manifests/etcd.yaml")
+	if err != nil {
+		return usual
+	}
+	var pod struct {
+		Spec struct {
+			Volumes []struct {
+				Name     string `json:"name"`
+				HostPath struct {
+					Path string `json:"path"`
+				} `json:"hostPath"`
+			} `json:"volumes"`
+		} `json:"spec"`
+	}
+	if err := yaml.Unmarshal(data, &pod); err != nil {
+		return usual
+	}
+	for _, v := range pod.Spec.Volumes {
+		if p := v.HostPath.Path; v.Name == "etcd-data" && path.IsAbs(p) && path.Clean(p) != "/" {
+			return path.Clean(p)
+		}
+	}
+	return usual
+}
+
+// NotRootError says that only root can do this. Exit code 3, as for everything that preflight refuses.
+type NotRootError struct{ Workflow string }
+
+func (e *NotRootError) Error() string { return e.Workflow + ": this needs root" }
+
+// Hint says how.
+func (e *NotRootError) Hint() string { return "sudo ./install " + e.Workflow }
