@@ -2,11 +2,14 @@ package phase
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/version"
 
 	"kubebundle/bundle"
 	"kubebundle/installer/cluster"
@@ -15,29 +18,49 @@ import (
 	"kubebundle/installer/pki"
 	"kubebundle/manifests"
 	"kubebundle/release"
+	cruntime "kubebundle/runtime"
 )
 
 // State is what phases of one run hand to each other. Plans fill it in; steps do not see it.
+//
+// The first group comes from the caller, the rest from plans. Every phase asks for what it needs through methods that make it on first
+// use, so a phase also works alone (`install phase …`) or after a skipped one: what an earlier phase would have left in memory is
+// then read from the host.
 type State struct {
-	Bundle  *bundle.Bundle
-	Release *release.Release
-	Init    *config.Init // set for init
-	Join    *config.Join // set for join
-	Facts   host.Facts
-	Cluster *manifests.Cluster
-	Node    *manifests.Node
-	Now     time.Time
-	Rand    io.Reader
-	Log     *slog.Logger
+	Bundle   *bundle.Bundle
+	Contract *bundle.Contract // nil: Bundle's
+	Release  *release.Release // of the bundle's version
+	Init     *config.Init     // set for init
+	Join     *config.Join     // set for join
+	Now      time.Time
+	Rand     io.Reader
+	Log      *slog.Logger
+	// Discovery reads the cluster that is joined.
+	Discovery Discoverer
+	// Runtime opens the container runtime of the node. Plans only look at it.
+	Runtime func(context.Context) (cruntime.Runtime, error)
+	// Environ is the installer's environment ("KEY=value"), for its proxy variables.
+	Environ []string
+	// ConfigureRuntime allows to change the runtime's configuration where its sandbox image is not the bundle's.
+	ConfigureRuntime bool
 
-	Certs        map[string]*pki.Pair // by manifests.CertSpec.Name
-	SAKey        []byte
-	SAPub        []byte
-	Kubeconfigs  map[string][]byte // by manifests.KubeconfigSpec.Name
-	Token        *cluster.Token
-	ExtraObjects []byte // the user's manifests, YAML
-	Discovery    Discoverer
-	KubeletCM    *corev1.ConfigMap
+	Facts       host.Facts
+	Cluster     *manifests.Cluster
+	Node        *manifests.Node
+	Certs       map[string]*pki.Pair // by manifests.CertSpec.Name
+	SAKey       []byte
+	SAPub       []byte
+	Kubeconfigs map[string][]byte // by manifests.KubeconfigSpec.Name
+	Token       *cluster.Token    // the one that the join command names
+	ClusterInfo *cluster.ClusterInfo
+	KubeletCM   *corev1.ConfigMap
+	// ExtraObjects are the user's manifests, YAML, one file after the other.
+	ExtraObjects []byte
+	// Problems is what preflight found and did not refuse: warnings, and ignored errors.
+	Problems []Problem
+
+	looked  bool // Facts are there
+	runtime *cruntime.Info
 }
 
 // Discoverer is what join needs to read from the cluster while planning.
@@ -45,4 +68,95 @@ type Discoverer interface {
 	ClusterInfo(ctx context.Context) (*cluster.ClusterInfo, error)
 	// ConfigMaps reads kubeadm-config and kubelet-config with the bootstrap token.
 	ConfigMaps(ctx context.Context, info *cluster.ClusterInfo) (kubeadm, kubelet *corev1.ConfigMap, err error)
+}
+
+// contract is the bundle's contract.
+func (s *State) contract() (*bundle.Contract, error) {
+	if s.Contract != nil {
+		return s.Contract, nil
+	}
+	if s.Bundle == nil {
+		return nil, errors.New("no bundle at hand: run install from the bundle's folder")
+	}
+	return s.Bundle.Contract(), nil
+}
+
+// log is never nil.
+func (s *State) log() *slog.Logger {
+	if s.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return s.Log
+}
+
+// version is what this node runs: the bundle's.
+func (s *State) version() *version.Version { return s.Release.Version }
+
+// facts looks at the host, once.
+func (s *State) facts(ctx context.Context, r host.Reader) (host.Facts, error) {
+	if s.looked || s.Facts.OS != "" {
+		return s.Facts, nil
+	}
+	f, err := r.Facts(ctx)
+	if err != nil {
+		return f, fmt.Errorf("look at the host: %w", err)
+	}
+	s.Facts, s.looked = f, true
+	return f, nil
+}
+
+// runtimeInfo asks the container runtime about itself, once.
+func (s *State) runtimeInfo(ctx context.Context) (cruntime.Info, error) {
+	if s.runtime != nil {
+		return *s.runtime, nil
+	}
+	if s.Runtime == nil {
+		return cruntime.Info{}, errors.New("no container runtime at hand")
+	}
+	rt, err := s.Runtime(ctx)
+	if err != nil {
+		return cruntime.Info{}, err
+	}
+	info, err := rt.Info(ctx)
+	if err != nil {
+		return info, err
+	}
+	s.runtime = &info
+	return info, nil
+}
+
+// skips is the --skip-phases list of the run.
+func (s *State) skips() []string {
+	switch {
+	case s.Init != nil:
+		return s.Init.SkipPhases
+	case s.Join != nil:
+		return s.Join.SkipPhases
+	default:
+		return nil
+	}
+}
+
+// timeouts of the run.
+func (s *State) timeouts() config.Timeouts {
+	switch {
+	case s.Init != nil:
+		return s.Init.Timeouts
+	case s.Join != nil:
+		return s.Join.Timeouts
+	default:
+		return config.DefaultTimeouts()
+	}
+}
+
+// registration of the node.
+func (s *State) registration() config.NodeRegistration {
+	switch {
+	case s.Init != nil:
+		return s.Init.NodeRegistration
+	case s.Join != nil:
+		return s.Join.NodeRegistration
+	default:
+		return config.NodeRegistration{}
+	}
 }

@@ -1,0 +1,123 @@
+package phase
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"kubebundle/installer/cluster"
+	"kubebundle/installer/host"
+	"kubebundle/installer/step"
+	"kubebundle/manifests"
+)
+
+// UploadConfig keeps the cluster's configuration in the cluster, where joining nodes and upgrades read it.
+type UploadConfig struct{}
+
+// Name is kubeadm's.
+func (UploadConfig) Name() string { return "upload-config" }
+
+// Plan binds kubeadm:cluster-admins first: from v1.29 on admin.conf has no rights without it.
+func (UploadConfig) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
+	c, n, err := s.initCluster(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	var steps []step.Step
+	if crb := manifests.ClusterAdminsBinding(c); crb != nil {
+		steps = append(steps, step.Objects{What: "ClusterRoleBinding kubeadm:cluster-admins", List: []runtime.Object{crb}})
+	}
+	kubeadm, err := manifests.KubeadmConfigMap(c, n)
+	if err != nil {
+		return nil, err
+	}
+	steps = append(steps, step.Objects{What: "ConfigMap kube-system/" + kubeadm.Name, List: []runtime.Object{kubeadm}})
+	kubelet, err := manifests.KubeletConfigMap(c)
+	if err != nil {
+		return nil, err
+	}
+	if kubelet != nil {
+		steps = append(steps, step.Objects{What: "ConfigMap kube-system/" + kubelet.Name, List: []runtime.Object{kubelet}})
+	}
+	if rbac := manifests.UploadConfigRBAC(c); len(rbac) > 0 {
+		steps = append(steps, step.Objects{What: "RBAC for the uploaded configuration", List: rbac})
+	}
+	return steps, nil
+}
+
+// MarkControlPlane labels and taints the node.
+type MarkControlPlane struct{}
+
+// Name is kubeadm's.
+func (MarkControlPlane) Name() string { return "mark-control-plane" }
+
+// Plan is one patch of the node.
+func (MarkControlPlane) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
+	c, n, err := s.initCluster(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	p := cluster.NodePatch{Labels: manifests.ControlPlaneLabels(c.Version), Annotations: manifests.NodeAnnotations(c, n)}
+	taints := n.Taints
+	if taints == nil { // an empty list means: none
+		taints = manifests.ControlPlaneTaints(c.Version)
+	}
+	for _, t := range taints {
+		p.Taints = append(p.Taints, cluster.Taint{Key: t.Key, Value: t.Value, Effect: string(t.Effect)})
+	}
+	return []step.Step{step.PatchNode{Node: n.Name, Patch: p}}, nil
+}
+
+// CoreDNS is the cluster's DNS (or kube-dns, where a bundle brings that).
+type CoreDNS struct{}
+
+// Name is kubeadm's sub-phase.
+func (CoreDNS) Name() string { return "addon/coredns" }
+
+// Plan renders a Corefile that starts on this host: one that forwards to nobody where the node knows no name server.
+func (CoreDNS) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
+	c, n, err := s.initCluster(ctx, r)
+	if err != nil || s.Init.Cluster.DNS.Disabled {
+		return nil, err
+	}
+	ns, err := hasNameservers(n, s.Facts, r)
+	if err != nil {
+		return nil, fmt.Errorf("look for name servers: %w", err)
+	}
+	if !ns {
+		s.log().Info("the node knows no name server: the cluster's DNS will answer cluster names only")
+	}
+	objs, err := manifests.DNS(c, ns)
+	if err != nil {
+		return nil, err
+	}
+	what := "CoreDNS"
+	if c.KubeDNS {
+		what = "kube-dns"
+	}
+	return []step.Step{step.Objects{What: what, List: objs}}, nil
+}
+
+// KubeProxy is the kube-proxy add-on.
+type KubeProxy struct{}
+
+// Name is kubeadm's sub-phase.
+func (KubeProxy) Name() string { return "addon/kube-proxy" }
+
+// Plan applies its objects.
+func (KubeProxy) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
+	c, n, err := s.initCluster(ctx, r)
+	if err != nil || s.Init.Cluster.Proxy.Disabled {
+		return nil, err
+	}
+	server, err := serverOf(c, n, "admin")
+	if err != nil {
+		return nil, err
+	}
+	objs, err := manifests.KubeProxy(c, server)
+	if err != nil {
+		return nil, err
+	}
+	return []step.Step{step.Objects{What: "kube-proxy", List: objs}}, nil
+}

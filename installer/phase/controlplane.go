@@ -1,0 +1,71 @@
+package phase
+
+import (
+	"context"
+	"crypto/x509"
+
+	"kubebundle/installer/host"
+	"kubebundle/installer/step"
+	"kubebundle/manifests"
+	"kubebundle/release"
+)
+
+// components of the control plane that run as static pods, in kubeadm's order.
+func components() []string {
+	return []string{string(release.APIServer), string(release.ControllerManager), string(release.Scheduler)}
+}
+
+func clientAuth() []x509.ExtKeyUsage { return []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }
+
+// Etcd is the local etcd: its data folder and its static pod.
+type Etcd struct{}
+
+// Name is kubeadm's.
+func (Etcd) Name() string { return "etcd" }
+
+// Plan writes nothing where others run the etcd.
+func (Etcd) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
+	c, n, err := s.initCluster(ctx, r)
+	if err != nil || c.Etcd.External != nil {
+		return nil, err
+	}
+	f, err := manifests.StaticPod(c, n, string(release.Etcd))
+	if err != nil {
+		return nil, err
+	}
+	return []step.Step{step.Dir{Path: c.Etcd.DataDir, Mode: 0o700, Own: true}, file(f)}, nil
+}
+
+// ControlPlane is the other three static pods.
+type ControlPlane struct{}
+
+// Name is kubeadm's.
+func (ControlPlane) Name() string { return "control-plane" }
+
+// Plan writes the three manifests.
+func (p ControlPlane) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
+	c, n, err := s.initCluster(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	var steps []step.Step
+	for _, comp := range components() {
+		if Skipped(s.skips(), p.Name()+"/"+subName(comp)) {
+			continue
+		}
+		f, err := manifests.StaticPod(c, n, comp)
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, file(f))
+	}
+	return steps, nil
+}
+
+// subName is the name of kubeadm's sub-phase for a component: "apiserver" for kube-apiserver.
+func subName(component string) string { return component[len("kube-"):] }
+
+// file makes a step of a rendered file.
+func file(f manifests.File) step.File {
+	return step.File{Path: f.Path, Mode: f.Mode, Data: f.Data}
+}

@@ -1,0 +1,111 @@
+package phase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+
+	"kubebundle/installer/host"
+	"kubebundle/installer/step"
+	"kubebundle/manifests"
+)
+
+// JoinKubeletStart gives the kubelet of a worker what it needs to introduce itself, and starts it.
+type JoinKubeletStart struct{}
+
+// Name is kubeadm's.
+func (JoinKubeletStart) Name() string { return "kubelet-start" }
+
+// Plan writes the CA, the bootstrap kubeconfig (unless the node has its own already) and the kubelet's files. The server in the
+// kubeconfig is the address that was given to join: the one that this host can be known to reach.
+func (JoinKubeletStart) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
+	n, err := s.joinNode(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if s.Cluster == nil || s.ClusterInfo == nil {
+		return nil, errDiscoverFirst
+	}
+	files, err := manifests.KubeletFilesFromConfigMap(s.Cluster, n, s.KubeletCM)
+	if err != nil {
+		return nil, err
+	}
+	steps := []step.Step{step.File{Path: s.Join.CACertPath, Mode: 0o644, Data: s.ClusterInfo.CAPEM}}
+	joined, err := s.joined(r, n)
+	if err != nil {
+		return nil, err
+	}
+	var watch []string
+	if !joined {
+		data, err := manifests.BootstrapKubeconfig(s.Cluster, "https://"+s.joinEndpoint(), s.ClusterInfo.CAPEM, s.Join.Discovery.TLSBootstrapToken)
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, step.File{Path: bootstrapConf, Mode: 0o600, Data: data, Secret: true})
+		watch = append(watch, bootstrapConf)
+	}
+	return keepModes(append(steps, kubeletSteps(s, files, append(watch, s.Join.CACertPath)...)...), r), nil
+}
+
+// joined reports whether the node has its own credentials for this very cluster, through the address that was given.
+func (s *State) joined(r host.Reader, n *manifests.Node) (bool, error) {
+	data, err := r.ReadFile(kubeletConf)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	have, err := parseKubeconfig(data, path.Dir(kubeletConf), r)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil // its certificate is gone: the kubelet has to introduce itself again
+	}
+	if err != nil {
+		return false, &MisfitError{Path: kubeletConf, Err: err}
+	}
+	if s.ClusterInfo != nil && !containsPEM(have.ca, s.ClusterInfo.CAPEM) {
+		return false, &MisfitError{Path: kubeletConf, Err: errors.New("it belongs to another cluster")}
+	}
+	if want := s.joinEndpoint(); want != "" && endpointOf(have.server) != want {
+		return false, &MisfitError{Path: kubeletConf, Err: fmt.Errorf("this node has joined through %s, not %s", endpointOf(have.server), want)}
+	}
+	return exists(r, clientPEM(n)), nil
+}
+
+// KubeletWaitBootstrap waits until the kubelet has got its own certificate, and then takes the token away from it.
+type KubeletWaitBootstrap struct{}
+
+// Name is kubeadm's since v1.36.
+func (KubeletWaitBootstrap) Name() string { return "kubelet-wait-bootstrap" }
+
+// Plan waits for what the kubelet writes.
+func (KubeletWaitBootstrap) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
+	n, err := s.joinNode(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	t := s.timeouts()
+	return []step.Step{
+		step.KubeletHealthy(t.KubeletHealthCheck),
+		step.TLSBootstrapped(kubeletConf, t.TLSBootstrap),
+		awaitFile("the kubelet's certificate in "+clientPEM(n), clientPEM(n), t.TLSBootstrap),
+		step.Remove{Path: bootstrapConf, Why: "the kubelet has its own certificate now"},
+	}, nil
+}
+
+// WaitNode waits until the cluster knows the node.
+type WaitNode struct{}
+
+// Name is ours.
+func (WaitNode) Name() string { return "wait-node" }
+
+// Plan asks with the kubelet's own credentials.
+func (WaitNode) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
+	n, err := s.joinNode(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return []step.Step{step.NodeRegistered(n.Name, s.timeouts().TLSBootstrap)}, nil
+}

@@ -1,0 +1,107 @@
+package phase
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+
+	"kubebundle/installer/host"
+	"kubebundle/installer/step"
+	"kubebundle/manifests"
+)
+
+const (
+	kubeletUnit = "kubelet.service"
+	systemdDir  = "/etc/systemd/system"
+)
+
+// KubeletStart writes what the kubelet reads on a control plane node, and starts it.
+type KubeletStart struct{}
+
+// Name is kubeadm's.
+func (KubeletStart) Name() string { return "kubelet-start" }
+
+// Plan writes config.yaml, kubeadm-flags.env, instance-config.yaml, and brings the unit up.
+func (KubeletStart) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
+	c, n, err := s.initCluster(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	files, err := manifests.KubeletFiles(c, n)
+	if err != nil {
+		return nil, err
+	}
+	return kubeletSteps(s, files), nil
+}
+
+// kubeletSteps writes the kubelet's files and (re)starts it if it runs with older ones.
+func kubeletSteps(s *State, files []manifests.File, more ...string) []step.Step {
+	var steps []step.Step
+	watch := slices.Clone(more)
+	for _, f := range files {
+		steps = append(steps, file(f))
+		watch = append(watch, f.Path)
+	}
+	for _, f := range manifests.KubeletUnits(s.version()) {
+		watch = append(watch, path.Join(systemdDir, f.Path))
+	}
+	watch = append(watch, "/usr/bin/kubelet")
+	return append(steps, step.Unit{Name: kubeletUnit, Enable: true, Start: true, Files: watch})
+}
+
+// KubeletFinalize gives the kubelet a kubeconfig that follows its rotating certificate instead of the one that init made.
+type KubeletFinalize struct{}
+
+// Name is kubeadm's.
+func (KubeletFinalize) Name() string { return "kubelet-finalize" }
+
+// Plan does nothing where the user switched certificate rotation off.
+func (KubeletFinalize) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
+	c, n, err := s.initCluster(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if rotate, given := c.KubeletConfig["rotateCertificates"].(bool); given && !rotate {
+		return nil, nil
+	}
+	if err := s.ensureKubeconfigs(c, n, r); err != nil {
+		return nil, err
+	}
+	server, err := serverOf(c, n, "kubelet")
+	if err != nil {
+		return nil, err
+	}
+	data, err := manifests.RotatedKubeletKubeconfig(c, n, server, s.Certs["ca"].CertPEM)
+	if err != nil {
+		return nil, err
+	}
+	s.Kubeconfigs["kubelet"] = data
+	return []step.Step{
+		awaitFile("the kubelet's certificate in "+clientPEM(n), clientPEM(n), s.timeouts().KubeletHealthCheck),
+		step.File{Path: kubeletConf, Mode: 0o600, Data: data, Secret: true},
+		step.Unit{Name: kubeletUnit, Enable: true, Start: true, Files: []string{kubeletConf}},
+		step.KubeletHealthy(s.timeouts().KubeletHealthCheck),
+	}, nil
+}
+
+// clientPEM is where the kubelet keeps its rotating certificate.
+func clientPEM(n *manifests.Node) string {
+	for _, a := range n.KubeletExtraArgs {
+		if a.Name == "cert-dir" {
+			return path.Join(a.Value, path.Base(kubeletClient))
+		}
+	}
+	return kubeletClient
+}
+
+// serverOf is the address in one of init's kubeconfigs.
+func serverOf(c *manifests.Cluster, n *manifests.Node, name string) (string, error) {
+	for _, k := range manifests.Kubeconfigs(c, n) {
+		if k.Name == name {
+			return k.Server, nil
+		}
+	}
+	return "", fmt.Errorf("find the server of the %s kubeconfig: %w", name, fs.ErrNotExist)
+}

@@ -1,0 +1,272 @@
+package phase
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"kubebundle/installer/pki"
+	"kubebundle/manifests"
+	"kubebundle/release"
+)
+
+const resetFix = "./install reset"
+
+// own finds out what an earlier run of this installer has left: static pods that are byte for byte those that would be written now,
+// and a kubelet that runs with files which only an installation of this cluster makes.
+func (in *inspection) own(ctx context.Context) {
+	in.ownManifests = map[string]bool{}
+	if in.s.Init != nil {
+		c, n, err := in.s.initCluster(ctx, in.r)
+		if err != nil {
+			return // whoever needs them reports it
+		}
+		for _, comp := range append(components(), string(release.Etcd)) {
+			if comp == string(release.Etcd) && c.Etcd.External != nil {
+				continue
+			}
+			f, err := manifests.StaticPod(c, n, comp)
+			if err != nil {
+				continue
+			}
+			have, err := in.r.ReadFile(f.Path)
+			in.ownManifests[comp] = err == nil && bytes.Equal(have, f.Data)
+		}
+	}
+	in.kubeletOurs = exists(in.r, "/var/lib/kubelet/config.yaml") && in.unitOurs() &&
+		(in.ownManifests[string(release.APIServer)] || in.s.Join != nil && exists(in.r, kubeletConf))
+	// A join that was cut off while the kubelet was introducing itself.
+	in.kubeletOurs = in.kubeletOurs || in.s.Join != nil && in.unitOurs() && exists(in.r, bootstrapConf)
+}
+
+// unitOurs compares the kubelet's unit with the bundle's.
+func (in *inspection) unitOurs() bool {
+	for _, f := range manifests.KubeletUnits(in.s.version()) {
+		have, err := in.r.ReadFile(path.Join(systemdDir, f.Path))
+		if err != nil || !bytes.Equal(have, f.Data) {
+			return false
+		}
+	}
+	return true
+}
+
+// ports must be free, or held by what an earlier run of ours has started.
+func (in *inspection) ports(ctx context.Context) {
+	st, err := in.r.UnitState(ctx, kubeletUnit)
+	running := err == nil && st.Active && in.kubeletOurs
+	for _, p := range in.wantedPorts() {
+		free, err := in.r.PortFree(p.number)
+		if err == nil && free || running && (p.owner == "kubelet" || in.ownManifests[p.owner]) {
+			continue
+		}
+		check := fmt.Sprintf("Port-%d", p.number)
+		if err != nil {
+			in.failAdvise(check, "", "port %d cannot be tried: %v", p.number, err)
+			continue
+		}
+		in.add(Problem{
+			Check: check, Level: LevelError, Message: fmt.Sprintf("port %d, which %s needs, is in use", p.number, p.owner),
+			Advice: fmt.Sprintf("find out by whom with: ss -ltnp 'sport = :%d'", p.number),
+		})
+	}
+}
+
+type port struct {
+	number int
+	owner  string
+}
+
+// wantedPorts are kubeadm's (kubernetes-facts 8.4). The controller manager and the scheduler moved to their secure ports in v1.16.
+func (in *inspection) wantedPorts() []port {
+	out := []port{{10250, "kubelet"}}
+	if !in.controlPlane() {
+		return out
+	}
+	api := 6443
+	if in.s.Init != nil && in.s.Init.LocalAPIEndpoint.BindPort != 0 {
+		api = int(in.s.Init.LocalAPIEndpoint.BindPort)
+	}
+	kcm, scheduler := 10257, 10259
+	if in.minor() < 16 {
+		kcm, scheduler = 10252, 10251
+	}
+	out = append(out, port{api, string(release.APIServer)}, port{kcm, string(release.ControllerManager)}, port{scheduler, string(release.Scheduler)})
+	if in.s.Init == nil || in.s.Init.Cluster.Etcd.External == nil {
+		out = append(out, port{2379, string(release.Etcd)}, port{2380, string(release.Etcd)})
+	}
+	return out
+}
+
+func fileCheck(prefix, p string) string { return prefix + "-" + strings.ReplaceAll(p, "/", "-") }
+
+// manifests of others would be started by the kubelet, or overwritten.
+func (in *inspection) manifests(context.Context) {
+	if in.s.Join != nil && in.s.Join.ControlPlane == nil {
+		entries, err := in.r.ReadDir(manifestsDir)
+		if err == nil && len(entries) > 0 {
+			in.fail(fileCheck("DirAvailable-", manifestsDir), resetFix, "%s is not empty: the kubelet would start what lies there", manifestsDir)
+		}
+		return
+	}
+	for _, comp := range slices.Sorted(keys(in.ownManifests)) {
+		p := path.Join(manifestsDir, comp+".yaml")
+		if exists(in.r, p) && !in.ownManifests[comp] {
+			in.fail(fileCheck("FileAvailable-", p), resetFix, "%s is there and is not what this run would write: of another cluster, version or configuration", p)
+		}
+	}
+}
+
+func keys[V any](m map[string]V) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+// etcdDir with data but without our etcd is somebody's data.
+func (in *inspection) etcdDir(context.Context) {
+	if in.s.Init == nil || in.s.Init.Cluster.Etcd.Local == nil || in.ownManifests[string(release.Etcd)] {
+		return
+	}
+	dir := in.s.Init.Cluster.Etcd.Local.DataDir
+	entries, err := in.r.ReadDir(dir)
+	if err != nil || len(entries) == 0 {
+		return
+	}
+	in.fail(fileCheck("DirAvailable-", dir), fmt.Sprintf("mv %s %s.old", dir, dir), "%s is not empty: it holds the data of another etcd", dir)
+}
+
+// credentials of another cluster, or that do not fit what is asked for.
+func (in *inspection) credentials(ctx context.Context) {
+	if in.s.Join != nil {
+		in.joinCredentials()
+		return
+	}
+	if in.s.Init == nil {
+		return
+	}
+	c, n, err := in.s.initCluster(ctx, in.r)
+	if err != nil {
+		in.failAdvise("Configuration", "", "%v", err)
+		return
+	}
+	specs, err := manifests.Certificates(c, n)
+	if err != nil {
+		in.failAdvise("Configuration", "", "%v", err)
+		return
+	}
+	found, err := in.s.readCerts(c, specs, in.r)
+	in.misfits(err)
+	if c.ExternalCA {
+		in.externalCA(c, specs, found)
+	}
+	_, _, err = readServiceAccount(c, in.r)
+	in.misfits(err)
+	for _, k := range manifests.Kubeconfigs(c, n) {
+		have, err := in.r.ReadFile(k.Path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if ca := found["ca"]; ca == nil {
+			err = errors.New("it belongs to another cluster: there is no CA in " + c.CertificatesDir)
+		} else if err == nil {
+			err = in.s.checkKubeconfig(k, have, ca, in.r)
+		}
+		if err != nil {
+			in.misfits(&MisfitError{Path: k.Path, Err: err})
+		}
+	}
+	if p := bootstrapConf; exists(in.r, p) {
+		in.fail(fileCheck("FileAvailable-", p), resetFix, "%s is there: this host is joining a cluster as a worker", p)
+	}
+}
+
+// externalCA: where the CA's key is kept elsewhere, nothing can be signed here, so everything must be there.
+func (in *inspection) externalCA(c *manifests.Cluster, specs []manifests.CertSpec, found map[string]*pki.Pair) {
+	for _, spec := range specs {
+		ca := found[spec.CA]
+		crt, _ := certPaths(c, spec)
+		if spec.CA != "" && found[spec.Name] == nil && ca != nil && ca.Key == nil {
+			in.failAdvise(fileCheck("FileAvailable-", crt), "put it there, or put the CA's key beside the CA",
+				"%s is missing, and the key of its CA is not on this host to make it", crt)
+		}
+	}
+}
+
+// misfits reports every MisfitError of a joined error.
+func (in *inspection) misfits(err error) {
+	for _, e := range flatten(err) {
+		var m *MisfitError
+		if !errors.As(e, &m) {
+			in.failAdvise("Configuration", "", "%v", e)
+			continue
+		}
+		in.fail(fileCheck("FileAvailable-", m.Path), fmt.Sprintf("mv %s %s.old", m.Path, m.Path), "%s: %v", m.Path, m.Err)
+	}
+}
+
+func flatten(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if j, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // taking a joined error apart, not looking for one
+		var out []error
+		for _, e := range j.Unwrap() {
+			out = append(out, flatten(e)...)
+		}
+		return out
+	}
+	return []error{err}
+}
+
+// joinCredentials: a node that has joined this cluster through this address may run join again; every other one is refused.
+func (in *inspection) joinCredentials() {
+	ca, err := in.r.ReadFile(in.s.Join.CACertPath)
+	if err == nil && !in.pinned(ca) {
+		in.fail(fileCheck("FileAvailable-", in.s.Join.CACertPath), resetFix, "%s is the CA of another cluster than the one in --discovery-token-ca-cert-hash", in.s.Join.CACertPath)
+	}
+	if err := in.joinedElsewhere(ca); err != nil {
+		in.fail(fileCheck("FileAvailable-", kubeletConf), resetFix, "%s: %v", kubeletConf, err)
+	}
+}
+
+func (in *inspection) joinedElsewhere(ca []byte) error {
+	data, err := in.r.ReadFile(kubeletConf)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	have, err := parseKubeconfig(data, path.Dir(kubeletConf), in.r)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil // its certificate is gone; the kubelet will introduce itself again
+	case err != nil:
+		return err
+	case !in.pinned(have.ca) || ca != nil && !containsPEM(have.ca, ca):
+		return errors.New("this host is a node of another cluster")
+	case in.s.joinEndpoint() != "" && endpointOf(have.server) != in.s.joinEndpoint():
+		return fmt.Errorf("this host has joined through %s, not %s", endpointOf(have.server), in.s.joinEndpoint())
+	}
+	return nil
+}
+
+// pinned reports whether a CA is one that the user named; without pins every CA may be.
+func (in *inspection) pinned(caPEM []byte) bool {
+	bt := in.s.Join.Discovery.BootstrapToken
+	if bt == nil || len(bt.CACertHashes) == 0 || bt.UnsafeSkipCAVerification {
+		return true
+	}
+	p, err := pki.Parse(caPEM, nil)
+	return err == nil && pki.MatchPins(p.Cert, bt.CACertHashes)
+}
+

@@ -1,0 +1,156 @@
+package phase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+	"k8s.io/apimachinery/pkg/util/version"
+
+	"kubebundle/bundle"
+	"kubebundle/installer/step"
+	"kubebundle/release"
+)
+
+// runtime asks the container runtime about itself.
+func (in *inspection) runtime(ctx context.Context) {
+	info, err := in.s.runtimeInfo(ctx)
+	if err != nil {
+		p := Problem{Check: "CRI", Level: LevelError, Message: fmt.Sprintf("no container runtime answers: %v", err)}
+		if st, err := in.r.UnitState(ctx, "containerd.service"); err == nil && st.Exists && !st.Active {
+			p.Fix = "systemctl enable --now containerd"
+		} else {
+			p.Advice = "install containerd and start it, or name its socket with --cri-socket"
+		}
+		in.add(p)
+		return
+	}
+	if info.Name == "docker" && !in.s.Release.Dockershim() {
+		in.failAdvise("CRI", "use containerd: Docker's own containerd serves if its CRI plugin is enabled in /etc/containerd/config.toml",
+			"the runtime is Docker, which the kubelet of %s cannot drive", in.contract.KubernetesVersion)
+		return
+	}
+	if info.Name != "containerd" {
+		return
+	}
+	have, err := version.ParseGeneric(info.Version)
+	if err != nil {
+		return
+	}
+	if want, err := version.ParseGeneric(in.s.Release.MinContainerd()); err == nil && have.LessThan(want) {
+		in.warn("ContainerRuntimeVersion", "", "containerd %s is older than %s, the oldest that its makers test with %s",
+			info.Version, in.s.Release.MinContainerd(), in.contract.KubernetesVersion)
+	}
+	if have.Major() >= 2 && in.minor() < 23 {
+		in.failAdvise("ContainerRuntimeVersion", "use containerd 1.6 or 1.7", "containerd %s does not speak the runtime interface (v1alpha2) of %s",
+			info.Version, in.contract.KubernetesVersion)
+	}
+}
+
+// sandbox compares the image that the runtime starts every pod with.
+func (in *inspection) sandbox(ctx context.Context) {
+	info, err := in.s.runtimeInfo(ctx)
+	want := pauseImage(in.contract)
+	if err != nil || !sandboxDiffers(info, want) || in.s.ConfigureRuntime {
+		return
+	}
+	edit, err := sandboxEdit(in.r, info, want)
+	if err != nil {
+		in.failAdvise("SandboxImage", err.Error(), "%s starts every pod with sandbox image %s, and the bundle has %s", info.Name, info.SandboxImage, want)
+		return
+	}
+	e := &SandboxError{Info: info, Want: want, Edit: edit}
+	in.failAdvise("SandboxImage", e.Hint(), "%v", e)
+}
+
+// disk asks for room only for what is not there yet.
+func (in *inspection) disk(ctx context.Context) {
+	need := in.contract.Requirements.DiskBytes
+	if need <= 0 {
+		return
+	}
+	root := "/var/lib/containerd"
+	if info, err := in.s.runtimeInfo(ctx); err == nil {
+		if info.Root != "" {
+			root = info.Root
+		}
+		if rt, err := in.s.Runtime(ctx); err == nil {
+			if missing, err := rt.Missing(ctx, step.RuntimeImages(in.contract.Images)); err == nil && len(missing) == 0 {
+				return
+			}
+		}
+	}
+	for _, p := range []string{root, "/var/lib"} {
+		free, err := in.r.DiskFree(p)
+		if err != nil {
+			in.failAdvise("Disk", "", "free space at %s cannot be found out: %v", p, err)
+			continue
+		}
+		if free < uint64(need) {
+			in.failAdvise("Disk", "make room or mount a larger disk there", "%s free at %s, the bundle needs %s",
+				humanize.IBytes(free), p, humanize.IBytes(uint64(need)))
+		}
+	}
+}
+
+// images checks that everything which the installation starts is in the bundle: nothing can be pulled later.
+func (in *inspection) images(ctx context.Context) {
+	have := map[string]bool{}
+	for _, img := range in.contract.Images {
+		have[img.Component] = true
+	}
+	want, err := in.s.Release.Images(release.Arch(in.contract.Arch))
+	if err != nil {
+		in.failAdvise("ImagePull", "", "%v", err)
+		return
+	}
+	var missing []string
+	for _, img := range want {
+		if !have[string(img.Component)] {
+			missing = append(missing, img.Ref)
+		}
+	}
+	if in.s.Join == nil {
+		objs, err := in.s.extraObjects(ctx)
+		if err != nil {
+			in.failAdvise("ImagePull", "check the bundle with: ./install verify", "%v", err)
+			return
+		}
+		missing = append(missing, missingImages(objs, in.contract)...)
+	}
+	if len(missing) > 0 {
+		in.failAdvise("ImagePull", "build a bundle with them (bundler build --image …)", "the bundle lacks images that the cluster starts: %s", strings.Join(missing, ", "))
+	}
+}
+
+// kubelet looks for one that others installed.
+func (in *inspection) kubelet(ctx context.Context) {
+	st, err := in.r.UnitState(ctx, kubeletUnit)
+	if err == nil && st.Active && !in.kubeletOurs {
+		in.fail("Service-Kubelet", "systemctl disable --now kubelet", "a kubelet that this installer did not start is running")
+	}
+	for _, f := range in.contract.Files {
+		if f.Path == "bin/kubelet" && in.packaged("kubelet") && !in.sameSize(f) {
+			in.warn("KubeletVersion", "keep the package manager from updating it: apt-mark hold kubelet",
+				"%s belongs to a package and will be replaced by the bundle's", step.InstallPath(f.Path))
+		}
+	}
+}
+
+// packaged reports whether dpkg knows a package of this name as installed; an rpm database cannot be read without rpm.
+func (in *inspection) packaged(name string) bool {
+	_, err := in.r.Stat(path.Join("/var/lib/dpkg/info", name+".list"))
+	return err == nil
+}
+
+func (in *inspection) sameSize(f bundle.File) bool {
+	fi, err := in.r.Stat(step.InstallPath(f.Path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return true // nothing to replace
+	}
+	return err == nil && fi.Size() == f.Size
+}

@@ -1,0 +1,106 @@
+package phase
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+
+	"kubebundle/installer/host"
+	"kubebundle/installer/step"
+	"kubebundle/manifests"
+)
+
+const (
+	routeUnit = "kubebundle-service-route.service"
+	routePath = "/etc/systemd/system/" + routeUnit
+)
+
+// ServiceRoute keeps a route for the service range on a host that has no default route. Without any route the kernel refuses a
+// connection to a service IP before kube-proxy's rules can send it elsewhere, so that nothing in the host's network namespace (the
+// kubelet's probes and webhooks, pods with host network such as flannel) reaches a service. Where the packets would leave does
+// not matter: the rules change the address first, and the kernel then decides again.
+type ServiceRoute struct{}
+
+// Name is ours.
+func (ServiceRoute) Name() string { return "service-route" }
+
+// Plan does nothing where there is a default route.
+func (ServiceRoute) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
+	f, err := s.facts(ctx, r)
+	if err != nil || f.DefaultRouteIP != nil {
+		return nil, err
+	}
+	var c *manifests.Cluster
+	var n *manifests.Node
+	if s.Join != nil {
+		c = s.Cluster
+		n, err = s.joinNode(ctx, r)
+	} else {
+		c, n, err = s.initCluster(ctx, r)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if c == nil {
+		return nil, errDiscoverFirst
+	}
+	var routes []route
+	for cidr := range strings.SplitSeq(c.ServiceSubnet, ",") {
+		_, subnet, err := net.ParseCIDR(strings.TrimSpace(cidr))
+		if err != nil {
+			return nil, fmt.Errorf("read service subnet %q: %w", cidr, err)
+		}
+		if src := sourceFor(subnet, n.AdvertiseAddress, f); src != nil {
+			routes = append(routes, route{subnet: subnet.String(), src: src.String()})
+		}
+	}
+	if len(routes) == 0 {
+		return nil, nil
+	}
+	return []step.Step{
+		step.File{Path: routePath, Mode: 0o644, Data: routeFile(routes)},
+		step.Unit{Name: routeUnit, Enable: true, Start: true, Files: []string{routePath}},
+	}, nil
+}
+
+type route struct{ subnet, src string }
+
+// sourceFor is the node's address in the family of a subnet, nil if it has none.
+func sourceFor(subnet *net.IPNet, advertise net.IP, f host.Facts) net.IP {
+	v4 := subnet.IP.To4() != nil
+	if (advertise.To4() != nil) == v4 {
+		return advertise
+	}
+	for _, a := range f.Addresses {
+		if (a.IP.To4() != nil) == v4 {
+			return a.IP
+		}
+	}
+	return nil
+}
+
+// routeFile renders the unit. It finds the interface by the node's address each time, so it survives interfaces that are renamed,
+// that come late or go down and up again (the kernel then forgets their routes); looking again every ten seconds is what keeps
+// it simple. In a unit file $ and % of the shell are doubled.
+func routeFile(routes []route) []byte {
+	var loop, stop []string
+	for _, rt := range routes {
+		loop = append(loop, fmt.Sprintf(`set -- $$(ip -o addr show to %s); [ -z "$$2" ] || ip route replace %s dev "$$2" src %s;`, rt.src, rt.subnet, rt.src))
+		stop = append(stop, fmt.Sprintf("ExecStopPost=-/bin/sh -c 'exec ip route del %s src %s'\n", rt.subnet, rt.src))
+	}
+	return []byte(`# Written by kubebundle: this host has no default route, and without any route service IPs cannot be reached from it.
+[Unit]
+Description=Route for the Kubernetes service range
+After=network.target
+Before=kubelet.service
+
+[Service]
+ExecStart=/bin/sh -c 'while :; do ` + strings.Join(loop, " ") + ` sleep 10; done'
+` + strings.Join(stop, "") + `Restart=always
+RestartSec=10
+
+[Install]
+WantedBy=multi-user.target
+`)
+}
