@@ -1,0 +1,156 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// DiscoveryOptions say how to find a cluster: by Endpoint and Token, or by Kubeconfig.
+type DiscoveryOptions struct {
+	Endpoint     string // host:port
+	Token        Token
+	Pins         []string
+	UnsafeSkipCA bool
+	// Kubeconfig is the content of a discovery file; nil for discovery by token.
+	Kubeconfig []byte
+	// TLSBootstrapToken ("id.secret") is what the node authenticates with; "" where Kubeconfig has credentials of its own.
+	TLSBootstrapToken string
+}
+
+// Discovery finds a cluster and reads what a joining node needs from it. It finds it once; later calls repeat the answer.
+type Discovery struct {
+	dialer  *Dialer
+	options DiscoveryOptions
+
+	mu   sync.Mutex
+	info *ClusterInfo
+}
+
+// NewDiscovery prepares a discovery; nothing is asked yet.
+func NewDiscovery(d *Dialer, o DiscoveryOptions) *Discovery {
+	return &Discovery{dialer: d, options: o}
+}
+
+// ClusterInfo finds the cluster.
+func (x *Discovery) ClusterInfo(ctx context.Context) (*ClusterInfo, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.info != nil {
+		return x.info, nil
+	}
+	info, err := x.discover(ctx)
+	if err != nil {
+		return nil, err
+	}
+	x.info = info
+	return info, nil
+}
+
+func (x *Discovery) discover(ctx context.Context) (*ClusterInfo, error) {
+	if x.options.Kubeconfig != nil {
+		return DiscoverFromFile(ctx, x.dialer, x.options.Kubeconfig)
+	}
+	return DiscoverByToken(ctx, x.dialer, x.options.Endpoint, x.options.Token, x.options.Pins, x.options.UnsafeSkipCA)
+}
+
+// Client gives a client with the node's bootstrap credentials.
+func (x *Discovery) Client(info *ClusterInfo) (*Client, error) {
+	if x.options.TLSBootstrapToken == "" {
+		if x.options.Kubeconfig == nil {
+			return nil, errors.New("talk to the cluster: no token is given")
+		}
+		return FromKubeconfig(x.options.Kubeconfig, x.dialer)
+	}
+	return FromToken(info, x.options.TLSBootstrapToken, x.dialer)
+}
+
+// FromToken makes a client that authenticates with a bootstrap token.
+func FromToken(info *ClusterInfo, token string, d *Dialer) (*Client, error) {
+	if _, err := ParseToken(token); err != nil {
+		return nil, err
+	}
+	server := info.Endpoint
+	if server == "" {
+		server = info.Server
+	}
+	return newClient(seal(&rest.Config{Host: server, BearerToken: token, TLSClientConfig: rest.TLSClientConfig{CAData: info.CAPEM}}, d))
+}
+
+// HasCredentials reports whether a discovery file brings credentials of its own.
+func HasCredentials(kubeconfig []byte) bool {
+	cfg, err := clientcmd.Load(kubeconfig)
+	if err != nil {
+		return false
+	}
+	_, user, err := current(cfg)
+	return err == nil && user != nil && (user.Token != "" || len(user.ClientCertificateData) > 0)
+}
+
+// ConfigMaps reads kubeadm-config and kubelet-config with the bootstrap token. The latter is named after the cluster's minor version
+// before v1.24. Clusters before v1.11 show neither to a joining node: both are nil then, without an error.
+func (x *Discovery) ConfigMaps(ctx context.Context, info *ClusterInfo) (kubeadm, kubelet *corev1.ConfigMap, err error) {
+	c, err := x.Client(info)
+	if err != nil {
+		return nil, nil, err
+	}
+	minor, err := c.minor(ctx)
+	if err != nil {
+		return nil, nil, x.readError(info, "the API server's version", err)
+	}
+	if minor < 11 {
+		return nil, nil, nil
+	}
+	name := "kubelet-config"
+	if minor < 24 {
+		name += fmt.Sprintf("-1.%d", minor)
+	}
+	if kubeadm, err = c.configMap(ctx, "kubeadm-config"); err != nil {
+		return nil, nil, x.readError(info, "ConfigMap kube-system/kubeadm-config", err)
+	}
+	if kubelet, err = c.configMap(ctx, name); err != nil {
+		return nil, nil, x.readError(info, "ConfigMap kube-system/"+name, err)
+	}
+	return kubeadm, kubelet, nil
+}
+
+func (x *Discovery) readError(info *ClusterInfo, what string, err error) error {
+	endpoint := strings.TrimPrefix(info.Endpoint, "https://")
+	switch {
+	case apierrors.IsUnauthorized(err), apierrors.IsForbidden(err):
+		return discoveryErrorf(DiscoveryRefused, endpoint, "read %s: %w", what, err)
+	case unreachable(err):
+		return discoveryErrorf(DiscoveryUnreachable, endpoint, "read %s: %w", what, err)
+	}
+	return fmt.Errorf("read %s: %w", what, err)
+}
+
+func (c *Client) configMap(ctx context.Context, name string) (cm *corev1.ConfigMap, err error) {
+	err = retry(ctx, func(ctx context.Context) error {
+		cm, err = c.Kube.CoreV1().ConfigMaps(metav1.NamespaceSystem).Get(ctx, name, metav1.GetOptions{})
+		return err
+	})
+	return cm, err
+}
+
+// minor is the API server's minor version; vendors write "34+".
+func (c *Client) minor(ctx context.Context) (minor int, err error) {
+	err = retry(ctx, func(context.Context) error {
+		v, err := c.Kube.Discovery().ServerVersion()
+		if err != nil {
+			return err
+		}
+		minor, err = strconv.Atoi(strings.TrimRight(v.Minor, "+"))
+		return err
+	})
+	return minor, err
+}
