@@ -1,0 +1,171 @@
+package clusters
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"kubebundle/test/lab/cache"
+	"kubebundle/test/lab/hosts"
+	"kubebundle/test/lab/upstream"
+)
+
+// Env is what clusters are made of.
+type Env struct {
+	Dir       string // the lab's folder
+	Lab       *hosts.Lab
+	Builder   *upstream.Builder
+	Upstream  *upstream.Upstream
+	Manifests []string // files that are applied when the control plane stands
+	Log       *slog.Logger
+}
+
+// Cluster is a cluster of lab hosts.
+type Cluster struct {
+	*Env
+	Hosts      []*hosts.Host // control planes first
+	Kubeconfig string        // of an administrator, usable from the machine
+	Timing     Timing
+}
+
+// NewEnv builds what is needed for clusters of a version.
+func NewEnv(ctx context.Context, version string, log *slog.Logger) (*Env, error) {
+	if os.Geteuid() != 0 {
+		return nil, errors.New("hosts need root")
+	}
+	dir, err := cache.Dir()
+	if err != nil {
+		return nil, err
+	}
+	lab, err := hosts.New(dir, log)
+	if err != nil {
+		return nil, err
+	}
+	b, err := upstream.NewBuilder(ctx, dir, log)
+	if err != nil {
+		return nil, err
+	}
+	lab.Binaries = b.Containerd2
+	u, err := upstream.Prepare(ctx, b, version)
+	if err != nil {
+		return nil, err
+	}
+	return &Env{
+		Dir: dir, Lab: lab, Builder: b, Upstream: u, Log: lab.Log,
+		Manifests: []string{filepath.Join(b.Module, "test/lab/manifests/kube-flannel.yml"), filepath.Join(b.Module, "test/lab/manifests/web.yml")},
+	}, nil
+}
+
+// hostName is cp1, cp2, …, w1, w2, ….
+func hostName(i, controlPlanes int) string {
+	if i < controlPlanes {
+		return fmt.Sprintf("cp%d", i+1)
+	}
+	return fmt.Sprintf("w%d", i-controlPlanes+1)
+}
+
+// imageArchive is an OCI archive with all images of the release, made once.
+func (e *Env) imageArchive(ctx context.Context) (string, error) {
+	var refs []string
+	key := make([]string, 0, 2*len(e.Upstream.Images))
+	for _, i := range e.Upstream.Images {
+		refs = append(refs, i.Ref())
+		key = append(key, i.Ref(), i.Manifests[runtime.GOARCH])
+	}
+	dir, err := cache.Once(ctx, filepath.Join(e.Dir, "archives"), "images-"+e.Upstream.Version+"-"+cache.Key(key...),
+		func(_ context.Context, tmp string) error {
+			f, err := os.Create(filepath.Join(tmp, "images.tar")) //nolint:gosec // the lab's own file
+			if err != nil {
+				return err
+			}
+			return errors.Join(e.Upstream.Archive(f, runtime.GOARCH, refs...), f.Close())
+		})
+	return filepath.Join(dir, "images.tar"), err
+}
+
+// fetchKubeconfig copies the administrator's kubeconfig out of the first host.
+func (c *Cluster) fetchKubeconfig(ctx context.Context) error {
+	raw, err := os.ReadFile(filepath.Join(c.Hosts[0].Root(), "etc/kubernetes/admin.conf"))
+	if err != nil {
+		return err
+	}
+	c.Kubeconfig = filepath.Join(c.Dir, "admin.conf")
+	if err := os.WriteFile(c.Kubeconfig, raw, 0o600); err != nil {
+		return err
+	}
+	_, err = c.Kubectl(ctx, "get", "--raw", "/readyz")
+	return err
+}
+
+// Kubectl runs kubectl of the cluster's version on the machine and returns its stdout.
+func (c *Cluster) Kubectl(ctx context.Context, args ...string) (string, error) {
+	k8s, err := c.Builder.Kubernetes(ctx, c.Upstream.Version, runtime.GOARCH)
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(k8s, "kubectl"), args...) //nolint:gosec // the lab's own program
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig)
+	var out, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &stderr
+	if err := cmd.Run(); err != nil {
+		return out.String(), &hosts.Error{Args: append([]string{"kubectl"}, args...), Output: stderr.String(), Err: err}
+	}
+	return out.String(), nil
+}
+
+// Apply applies a file of the machine.
+func (c *Cluster) Apply(ctx context.Context, file string) error {
+	_, err := c.Kubectl(ctx, "apply", "-f", file)
+	return err
+}
+
+// AwaitReady waits until every node is Ready and every pod of every namespace is Ready.
+func (c *Cluster) AwaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Minute)
+	defer cancel()
+	for {
+		why, err := c.notReady(ctx)
+		if err == nil && why == "" {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("cluster does not get ready: %s", why), err)
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// notReady says what is not ready, "" if all is.
+func (c *Cluster) notReady(ctx context.Context) (string, error) {
+	out, err := c.Kubectl(ctx, "get", "nodes", "-o", `jsonpath={range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}`)
+	if err != nil {
+		return "", err
+	}
+	if n := strings.Count(out, " True\n"); n != len(c.Hosts) {
+		return fmt.Sprintf("%d of %d nodes are Ready:\n%s", n, len(c.Hosts), out), nil
+	}
+	out, err = c.Kubectl(ctx, "get", "pods", "-A", "-o",
+		`jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name} {.status.phase} {.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}`)
+	if err != nil {
+		return "", err
+	}
+	var bad []string
+	for line := range strings.Lines(out) {
+		if line = strings.TrimSpace(line); !strings.HasSuffix(line, " True") && !strings.Contains(line, " Succeeded ") {
+			bad = append(bad, line)
+		}
+	}
+	if strings.Count(out, "kube-system/") < 7 { // static pods, CoreDNS, kube-proxy
+		bad = append(bad, "pods are missing:\n"+out)
+	}
+	return strings.Join(bad, "\n"), nil
+}

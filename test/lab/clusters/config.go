@@ -1,0 +1,49 @@
+package clusters
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/version"
+
+	"kubebundle/test/lab/hosts"
+)
+
+// PodCIDR is the pods' network; flannel's manifest names the same.
+const (
+	PodCIDR     = "10.244.0.0/16"
+	ServiceCIDR = "10.96.0.0/12"
+)
+
+// docs are the documents that every lab cluster gets, whoever makes it: the lab's own settings and nothing that the
+// installer should know by itself.
+func docs(m hosts.Machine, v string) ([]string, error) {
+	parsed, err := version.ParseGeneric(v)
+	if err != nil {
+		return nil, err
+	}
+	kubelet := "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n" +
+		// The machine's disk may be nearly full by percentage, and two hosts share its memory.
+		"evictionHard: {nodefs.available: 1Gi, imagefs.available: 1Gi, memory.available: 100Mi}\n" +
+		// A reboot in a test waits for this.
+		"shutdownGracePeriod: 0s\n"
+	if len(m.CgroupV1) > 1 && parsed.AtLeast(version.MustParseGeneric("1.35.0")) {
+		kubelet += "failCgroupV1: false\n"
+	}
+	out := []string{kubelet}
+	if !m.SysResource { // then nf_conntrack_max cannot be written either: the namespaces are not the first ones
+		out = append(out, "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nconntrack: {maxPerCore: 0, min: 0}\n")
+	}
+	return out, nil
+}
+
+// InitConfig is a configuration file for `init`, ours or kubeadm's.
+func InitConfig(m hosts.Machine, v string, more ...string) (string, error) {
+	d, err := docs(m, v)
+	if err != nil {
+		return "", err
+	}
+	d = append(d, fmt.Sprintf("apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: %s\n"+
+		"networking: {podSubnet: %s}\n", v, PodCIDR))
+	return strings.Join(append(d, more...), "---\n"), nil
+}
