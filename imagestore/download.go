@@ -125,15 +125,17 @@ func (s *Store) ensureFile(ctx context.Context, r DownloadRequest, kind, sum str
 	if err != nil {
 		return err
 	}
-	defer p.close() //nolint:errcheck // synced before it was renamed, worthless otherwise
+	defer p.close()                                                    //nolint:errcheck // synced before it was renamed, worthless otherwise
 	if res, ok, err := s.knownFile(ctx, kind, sum); err == nil && ok { // another process brought it meanwhile
 		keep(res, true)
 		return p.discard()
 	}
 	t := transfer{
 		what: redactURL(s.binaryURL(r.URL)), kind: kind, sum: sum, size: -1,
-		request: func(ctx context.Context, from int64) (*http.Response, error) { return s.getURL(ctx, s.binaryURL(r.URL), from) },
-		report:  func(done, size int64) { s.tell(Event{Ref: r.URL, Done: done, Size: size}) },
+		request: func(ctx context.Context, from int64) (*http.Response, error) {
+			return s.getURL(ctx, s.binaryURL(r.URL), from)
+		},
+		report: func(done, size int64) { s.tell(Event{Ref: r.URL, Done: done, Size: size}) },
 	}
 	res, err := s.run(ctx, t, p)
 	if err != nil {

@@ -119,5 +119,9 @@ func brief(err error) string {
 		line, _, _ := strings.Cut(d.Message, "\n")
 		msg += ", " + string(d.Code) + " " + line
 	}
+	var tries *triesError
+	if errors.As(err, &tries) {
+		msg += fmt.Sprintf(" (tried %d times)", tries.tries)
+	}
 	return msg
 }

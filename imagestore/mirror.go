@@ -40,7 +40,7 @@ func checkPrefix(p string) error {
 	if !strings.ContainsAny(host, ".:") && host != "localhost" {
 		return fmt.Errorf("%s does not start with a registry, as in docker.io/library", p)
 	}
-	if _, err := name.NewRepository(strings.TrimSuffix(p, "/")+"/x", name.StrictValidation); err != nil {
+	if _, err := name.NewRepository(strings.TrimSuffix(p, "/")+"/x", name.WeakValidation); err != nil {
 		return fmt.Errorf("%s is no registry or repository prefix", p)
 	}
 	return nil

@@ -76,6 +76,14 @@ func (s *Store) try(ctx context.Context, t transfer, p *partial, have int64) (re
 		return result{}, fmt.Errorf("read partial download: %w", err)
 	}
 	done := have
+	if have > 0 && have == t.size && hexOf(sum) != t.sum { // whole, and wrong
+		if err := p.reset(); err != nil {
+			return result{}, err
+		}
+		own.Reset()
+		sum.Reset()
+		have = 0
+	}
 	if hexOf(sum) != t.sum { // a file that a killed process had just completed needs no request
 		start, n, err := s.receive(ctx, t, p, have, own, sum)
 		if err != nil {

@@ -136,7 +136,7 @@ func (s *Store) retry(ctx context.Context, what string, op func() (progress bool
 		failed++
 		if failed > s.o.Retries {
 			if s.o.Retries > 0 {
-				return fmt.Errorf("%w (tried %d times)", err, failed)
+				return &triesError{err: err, tries: failed}
 			}
 			return err
 		}
@@ -149,6 +149,15 @@ func (s *Store) retry(ctx context.Context, what string, op func() (progress bool
 		}
 	}
 }
+
+// triesError says that retries did not help.
+type triesError struct {
+	err   error
+	tries int
+}
+
+func (e *triesError) Error() string { return fmt.Sprintf("%v (tried %d times)", e.err, e.tries) }
+func (e *triesError) Unwrap() error { return e.err }
 
 // pause grows exponentially, with jitter so that parallel downloads do not come back all at once; a server's Retry-After is obeyed.
 func (s *Store) pause(failed int, err error) time.Duration {
