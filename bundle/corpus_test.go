@@ -39,7 +39,7 @@ type raw struct {
 	contract *Contract
 	entries  []part
 	window   int
-	tail     []byte            // after the payload's zstd stream
+	tail     []byte              // after the payload's zstd stream
 	patch    func([]byte) []byte // changes bundle.json after everything is computed
 	outer    func([]part) []part // changes the archive's entries
 	gzTail   []byte
@@ -273,7 +273,9 @@ func corpus() []corpusCase {
 		}, "the contract says"},
 		{"entry-missing", func(r *raw) { r.entries = r.entries[1:] }, "bin/kubelet: is missing from the payload"},
 		{"entry-extra", func(r *raw) { r.entries = slices.Insert(r.entries, 1, filePart("bin/evil", nil)) }, `"bin/evil": is in the payload but not in the contract`},
-		{"entry-path-escape", func(r *raw) { r.entries = slices.Insert(r.entries, 1, filePart("../../root/.ssh/authorized_keys", nil)) }, "is in the payload but not in the contract"},
+		{"entry-path-escape", func(r *raw) {
+			r.entries = slices.Insert(r.entries, 1, filePart("../../root/.ssh/authorized_keys", nil))
+		}, "is in the payload but not in the contract"},
 		{"entry-dot-slash", func(r *raw) { r.entries[0].h.Name = "./bin/kubelet" }, `"./bin/kubelet": is in the payload but not in the contract`},
 		{"entry-twice", func(r *raw) { r.entries = slices.Insert(r.entries, 1, r.entries[0]) }, "bin/kubelet: is in the payload twice"},
 		{"entry-larger", func(r *raw) { r.entries[0] = filePart("bin/kubelet", []byte("a kubelet and more")) }, "bin/kubelet: has 18 bytes, the contract says 9"},

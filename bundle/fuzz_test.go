@@ -31,7 +31,7 @@ func FuzzContract(f *testing.F) {
 			}
 			return
 		}
-		for _, e := range entries(c) {
+		for _, e := range c.Entries() {
 			if !filepath.IsLocal(e.Path) {
 				t.Errorf("entry %q leaves the folder", e.Path)
 			}
@@ -61,7 +61,7 @@ func FuzzPayload(f *testing.F) {
 		c := *contract
 		// Let everything but the content itself agree: only what the entries hold is left to be refused.
 		c.Payload.Size, c.Payload.SHA256 = int64(len(data)), digestOf(data)
-		b := &Bundle{src: memorySource(data), contract: &c, head: &head{}, entries: entries(&c), index: map[string]int{}}
+		b := &Bundle{src: memorySource(data), contract: &c, head: &head{}, entries: c.Entries(), index: map[string]int{}}
 		for i, e := range b.entries {
 			b.index[e.Path] = i
 		}

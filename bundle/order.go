@@ -1,9 +1,9 @@
 package bundle
 
-// entries lists what the payload of a contract holds, in the order in which the writer stores it: files and blobs as
+// Entries lists what the payload of a contract holds, in the order in which the writer stores it: files and blobs as
 // the contract lists them, then the layers. A reader insists on the set and on the order of the kinds; the order of
 // the layers is the writer's.
-func entries(c *Contract) []Entry {
+func (c *Contract) Entries() []Entry {
 	var out []Entry
 	for i := range c.Files {
 		f := &c.Files[i]

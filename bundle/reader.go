@@ -103,7 +103,7 @@ func open(src source, path, dir string) (*Bundle, error) {
 	if problems := checkHead(h, c); len(problems) > 0 {
 		return nil, openError(path, errors.Join(problems...))
 	}
-	b := &Bundle{src: src, path: path, dir: dir, contract: c, head: h, entries: entries(c), index: map[string]int{}}
+	b := &Bundle{src: src, path: path, dir: dir, contract: c, head: h, entries: c.Entries(), index: map[string]int{}}
 	for i, e := range b.entries {
 		b.index[e.Path] = i
 	}

@@ -75,14 +75,14 @@ func (w *payloadWriter) write(ctx context.Context, f io.Writer) error {
 // complete writes what the content told into the contract.
 func (w *payloadWriter) complete() {
 	var disk int64
-	for _, e := range entries(w.contract) {
+	for _, e := range w.contract.Entries() {
 		disk += e.Size
 	}
 	w.contract.Requirements.DiskBytes = disk
 }
 
 func (w *payloadWriter) produce(ctx context.Context, out chan<- chunk) error {
-	list := entries(w.contract)
+	list := w.contract.Entries()
 	for i := range list {
 		if err := w.produceEntry(ctx, &list[i], out); err != nil {
 			return fmt.Errorf("pack %s: %w", list[i].Path, err)

@@ -22,7 +22,9 @@ type fakeContent struct {
 	layer   func() (io.ReadCloser, int64, error)
 }
 
-func (f fakeContent) Outer(context.Context, File) (io.ReadCloser, error) { return text(string(f.install)), nil }
+func (f fakeContent) Outer(context.Context, File) (io.ReadCloser, error) {
+	return text(string(f.install)), nil
+}
 func (f fakeContent) File(context.Context, File) (io.ReadCloser, error) {
 	return nil, errors.New("no file")
 }

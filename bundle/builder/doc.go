@@ -1,1 +1,29 @@
+// Package builder composes a bundle: it asks release what a version of Kubernetes is, imagestore for the content,
+// manifests for the kubelet's units, and hands everything to bundle.Write.
+//
+// # Plan, then Build
+//
+// Plan needs no network unless a manifest is a URL. It says every image with who asks for it, every binary with its
+// address, and finds the user's mistakes: an unknown version or architecture, a manifest that is not YAML, a container
+// without an image (file and line), an installer for another architecture. Build does what the plan says.
+//
+// # Images of extra manifests
+//
+// Extra manifests travel as the exact bytes that were given. Their images are found at any depth: every list called
+// containers, initContainers or ephemeralContainers, image volumes, and any other `image:` that is written with a tag
+// or digest (custom resources of operators). What hides in strings, such as a template inside a ConfigMap, is not found:
+// name it with Request.Images. A container that would be pulled although it is present (imagePullPolicy Always, or
+// no policy and the tag latest) is a warning, because no registry will answer.
+//
+// # Streaming
+//
+// A layer goes from the registry to the cache (compressed), and from there through gunzip, digests and the encoder to the
+// output. It is decompressed twice: a tar header holds the size, which nobody publishes, so a layer is measured
+// before it is packed, one layer ahead of the encoder, which is ten times slower. There is no temporary copy of a
+// layer, and members of archives (CNI plugins, crictl) are read from the archive in the cache.
+//
+// # What is checked
+//
+// Digests and published checksums by imagestore; the ELF header of every program against the architecture; that the
+// installer is a static program; that the contract holds every image that the installation can ask for.
 package builder

@@ -1,0 +1,221 @@
+package builder
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"kubebundle/bundle"
+	"kubebundle/imagestore"
+	"kubebundle/manifests"
+)
+
+// Result is a built bundle.
+type Result struct {
+	bundle.Result
+	Warnings []string // of the plan and of the build
+}
+
+// Build does what a plan says. On any error nothing is left at the output; what was pulled stays in the store's cache,
+// so that the next try goes on from there.
+func (b *Builder) Build(ctx context.Context, p *Plan) (*Result, error) {
+	images, programs, warnings, err := b.gather(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	c, content, err := b.compose(p, images, programs)
+	if err != nil {
+		return nil, err
+	}
+	defer content.cursor.close()
+	if err := c.VerifyComplete(p.Needs()); err != nil {
+		return nil, err
+	}
+	list := c.Entries()
+	var written *bundle.Result
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return b.Store.Fetch(gctx, images) })
+	g.Go(func() error { return content.measure(gctx, list) })
+	g.Go(func() error {
+		var err error
+		written, err = bundle.Write(gctx, p.Output, c, content, bundle.WriteOptions{
+			Compression: p.req.Compression, ModTime: p.req.ModTime, Progress: b.packProgress,
+		})
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, err
+	}
+	b.tell(Event{Stage: StageFinish, Name: p.Output, Done: written.Size, Size: written.Size})
+	for _, img := range images {
+		for _, w := range img.Warnings {
+			warnings = append(warnings, img.Ref+": "+w)
+		}
+	}
+	return &Result{Result: *written, Warnings: append(slices.Clone(p.Warnings), warnings...)}, nil
+}
+
+func (b *Builder) packProgress(e bundle.WriteEvent) {
+	b.tell(Event{Stage: StagePack, Name: e.Entry.Path, Done: e.Done, Size: e.Entry.Size, Written: e.Written})
+}
+
+// gather resolves the images and downloads the programs, side by side.
+func (b *Builder) gather(ctx context.Context, p *Plan) (images []*imagestore.Image, programs []packed, warnings []string, err error) {
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		var err error
+		programs, warnings, err = b.programs(gctx, p)
+		return err
+	})
+	g.Go(func() error {
+		var err error
+		images, err = b.resolve(gctx, p)
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		if ctx.Err() != nil {
+			return nil, nil, nil, ctx.Err()
+		}
+		return nil, nil, nil, err
+	}
+	return images, programs, warnings, nil
+}
+
+// resolve finds all images; what cannot be found is reported together.
+func (b *Builder) resolve(ctx context.Context, p *Plan) ([]*imagestore.Image, error) {
+	images := make([]*imagestore.Image, len(p.Images))
+	errs := make([]error, len(p.Images))
+	var g errgroup.Group
+	g.SetLimit(b.jobs())
+	for i, want := range p.Images {
+		g.Go(func() error {
+			img, err := b.Store.Resolve(ctx, want.Ref, want.Pull, imagestore.Platform{OS: "linux", Arch: string(p.Arch)})
+			if err != nil {
+				errs[i] = fmt.Errorf("%w (needed by %s)", err, strings.Join(want.By, ", "))
+				return nil
+			}
+			images[i] = img
+			b.tell(Event{Stage: StageResolve, Name: want.Ref})
+			return nil
+		})
+	}
+	_ = g.Wait() // its functions return nil, errs has what went wrong
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return images, nil
+}
+
+// compose makes the contract and finds the bytes behind each of its lines.
+func (b *Builder) compose(p *Plan, images []*imagestore.Image, programs []packed) (*bundle.Contract, *content, error) {
+	c := &bundle.Contract{
+		Format: bundle.FormatVersion, KubernetesVersion: p.KubernetesVersion, OS: "linux", Arch: string(p.Arch),
+		Builder: p.req.Builder, ImageRepository: p.req.ImageRepository, Images: []bundle.Image{}, Files: []bundle.File{},
+		Requirements: requirements(p.req.Version),
+	}
+	ct := &content{store: b.Store, files: map[string]packed{}, outer: map[string]packed{}, blobs: map[string][]byte{}, layers: map[string]*layer{}}
+	for i, img := range images {
+		c.Images = append(c.Images, ct.addImage(p.Images[i], img))
+	}
+	for _, f := range payloadFiles(p, programs) {
+		c.Files = append(c.Files, f.File)
+		ct.files[f.Path] = f
+	}
+	install, err := installFile(p.req.Installer)
+	if err != nil {
+		return nil, nil, &InstallerError{Path: p.req.Installer, Arch: p.Arch, Err: err}
+	}
+	for _, f := range []packed{install, smallFile(bundle.ReadmeName, readme(c))} {
+		c.Outer = append(c.Outer, f.File)
+		ct.outer[f.Path] = f
+	}
+	return c, ct, nil
+}
+
+// addImage translates a resolved image into the contract's words.
+func (c *content) addImage(want PlannedImage, img *imagestore.Image) bundle.Image {
+	out := bundle.Image{
+		Ref: want.Ref, Component: want.Component, Target: descriptor(img.Target), Manifest: descriptor(img.Manifest), Config: descriptor(img.Config),
+		Layers: []bundle.Layer{},
+	}
+	// A mirror is the builder's business, and one more thing that would make equal bundles differ: the contract names
+	// the upstream address that it stands for.
+	source := want.Pull[0]
+	if slices.Contains(want.Pull, img.Source) {
+		source = img.Source
+	}
+	if source != want.Ref {
+		out.Source = source
+	}
+	for digest, data := range img.Blobs {
+		c.blobs[digest] = data
+	}
+	for _, l := range img.Layers {
+		out.Layers = append(out.Layers, bundle.Layer{DiffID: l.DiffID, Blob: descriptor(l.Blob)})
+		if c.layers[l.DiffID] == nil {
+			c.layers[l.DiffID] = &layer{Layer: l, measured: make(chan struct{})}
+		}
+	}
+	return out
+}
+
+func descriptor(d imagestore.Descriptor) bundle.Descriptor {
+	return bundle.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}
+}
+
+// payloadFiles orders the files: small ones first, so that reading a unit or a manifest costs nothing, and the
+// kubelet last, next to the control plane's programs, with which it shares most.
+func payloadFiles(p *Plan, programs []packed) []packed {
+	var files []packed
+	for _, u := range manifests.KubeletUnits(p.req.Version) {
+		f := smallFile("systemd/"+u.Path, u.Data)
+		f.Mode = uint32(u.Mode.Perm())
+		files = append(files, f)
+	}
+	for _, m := range p.Manifests {
+		f := smallFile(m.Path, m.data)
+		if isURL(m.Source) {
+			f.Source = m.Source // a path on the builder's machine would make bundles differ for nothing
+		}
+		files = append(files, f)
+	}
+	rank := func(f packed) int { return slices.Index([]string{"bin/kubectl", "bin/kubelet"}, f.Path) }
+	slices.SortStableFunc(programs, func(a, b packed) int { return rank(a) - rank(b) })
+	return append(files, programs...)
+}
+
+func smallFile(path string, data []byte) packed {
+	sum := sha256.Sum256(data)
+	return packed{
+		File: bundle.File{Path: path, Mode: 0o644, Size: int64(len(data)), SHA256: "sha256:" + hex.EncodeToString(sum[:])},
+		data: data,
+	}
+}
+
+func installFile(path string) (packed, error) {
+	f, err := os.Open(path) //nolint:gosec // the user names it
+	if err != nil {
+		return packed{}, bare(err)
+	}
+	defer func() { _ = f.Close() }() // only read from
+	sum := sha256.New()
+	n, err := io.Copy(sum, f)
+	if err != nil {
+		return packed{}, err
+	}
+	return packed{
+		File:   bundle.File{Path: bundle.InstallName, Mode: 0o755, Size: n, SHA256: "sha256:" + hex.EncodeToString(sum.Sum(nil))},
+		cached: path,
+	}, nil
+}

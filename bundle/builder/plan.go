@@ -1,0 +1,129 @@
+package builder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/distribution/reference"
+
+	"kubebundle/bundle"
+	"kubebundle/release"
+)
+
+// Plan is what a build would do.
+type Plan struct {
+	KubernetesVersion string           `json:"kubernetesVersion"`
+	Arch              release.Arch     `json:"arch"`
+	Output            string           `json:"output"`
+	Images            []PlannedImage   `json:"images"`
+	Binaries          []release.Binary `json:"binaries"`
+	Manifests         []Manifest       `json:"manifests"`
+	Warnings          []string         `json:"warnings,omitempty"`
+
+	req Request
+	rel *release.Release
+}
+
+// PlannedImage is an image that will be packed.
+type PlannedImage struct {
+	Ref       string   `json:"ref"`
+	Component string   `json:"component,omitempty"`
+	Pull      []string `json:"pull"` // addresses, best first, before mirrors
+	By        []string `json:"by"`   // who needs it
+}
+
+// Plan works out what a request means and finds its mistakes. All of them are reported together.
+func (b *Builder) Plan(ctx context.Context, req Request) (*Plan, error) {
+	rel, err := release.Find(req.Version, release.Options{
+		ImageRepository: req.ImageRepository, KubeDNS: req.KubeDNS, AllowUnknown: req.AllowUnknown,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{
+		KubernetesVersion: release.Tag(req.Version), Arch: req.Arch, Output: req.Output, Manifests: []Manifest{},
+		Warnings: rel.Warnings(), req: req, rel: rel,
+	}
+	if p.Binaries, err = rel.Binaries(req.Arch); err != nil {
+		return nil, err
+	}
+	if req.NoCrictl {
+		p.Binaries = slices.DeleteFunc(p.Binaries, func(x release.Binary) bool { return x.Name == "crictl" })
+	}
+	if err := p.addRelease(); err != nil {
+		return nil, err
+	}
+	var errs []error
+	for i, source := range req.Manifests {
+		m, err := b.readManifest(ctx, i, source)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		p.Manifests = append(p.Manifests, *m)
+		p.Warnings = append(p.Warnings, m.scan.warnings...)
+		for _, n := range m.scan.needs {
+			p.addImage(n.Ref, n.By)
+		}
+	}
+	for _, ref := range req.Images {
+		if _, err := reference.ParseDockerRef(ref); err != nil {
+			errs = append(errs, fmt.Errorf("image %q: %w", ref, err))
+			continue
+		}
+		p.addImage(ref, "--image")
+	}
+	if err := checkInstaller(req.Installer, req.Arch); err != nil {
+		errs = append(errs, err)
+	}
+	return p, errors.Join(errs...)
+}
+
+// addRelease adds Kubernetes' own images, under the very names that its pods carry.
+func (p *Plan) addRelease() error {
+	images, err := p.rel.Images(p.Arch)
+	if err != nil {
+		return err
+	}
+	for _, img := range images {
+		p.Images = append(p.Images, PlannedImage{
+			Ref: img.Ref, Component: string(img.Component), Pull: img.Pull, By: []string{"Kubernetes " + p.KubernetesVersion},
+		})
+	}
+	return nil
+}
+
+// addImage adds an image of the user's, spelled as a container runtime stores it.
+func (p *Plan) addImage(ref, by string) {
+	name := canonical(ref)
+	for i := range p.Images {
+		if canonical(p.Images[i].Ref) == name {
+			if !slices.Contains(p.Images[i].By, by) {
+				p.Images[i].By = append(p.Images[i].By, by)
+			}
+			return
+		}
+	}
+	p.Images = append(p.Images, PlannedImage{Ref: name, Pull: []string{name}, By: []string{by}})
+}
+
+func canonical(ref string) string {
+	n, err := reference.ParseDockerRef(ref)
+	if err != nil {
+		return ref
+	}
+	return n.String()
+}
+
+// Needs lists what an installation from the plan can ask for.
+func (p *Plan) Needs() []bundle.Need {
+	var needs []bundle.Need
+	for _, img := range p.Images {
+		for _, by := range img.By {
+			needs = append(needs, bundle.Need{Ref: img.Ref, By: by})
+		}
+	}
+	return needs
+}

@@ -1,0 +1,100 @@
+package builder
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/version"
+
+	"kubebundle/bundle"
+	"kubebundle/imagestore"
+	"kubebundle/release"
+)
+
+// Request says what a bundle shall hold.
+type Request struct {
+	Version         *version.Version
+	Arch            release.Arch
+	ImageRepository string // "" for the version's own default
+	KubeDNS         bool
+	AllowUnknown    bool // a version that the catalog does not know goes on with the nearest rules
+
+	Manifests []string // files or http(s) URLs, in the order in which they are to be applied
+	Images    []string // extra references
+	NoCrictl  bool     // leave crictl out without a warning
+
+	Installer   string             // path of `install` for Arch
+	Output      string             // path of the .tar.gz
+	Compression bundle.Compression // "" is bundle.CompressionDefault
+	ModTime     time.Time          // of every entry; zero is bundle's own fixed time
+	Builder     string             // version of the program, for the contract
+}
+
+// Store is what a build needs of an image store; *imagestore.Store is one.
+type Store interface {
+	Resolve(ctx context.Context, ref string, pull []string, p imagestore.Platform) (*imagestore.Image, error)
+	Fetch(ctx context.Context, images []*imagestore.Image) error
+	Open(ctx context.Context, l imagestore.Layer) (io.ReadCloser, error)
+	Download(ctx context.Context, r imagestore.DownloadRequest) (*imagestore.File, error)
+}
+
+var _ Store = (*imagestore.Store)(nil)
+
+// Builder builds bundles. Several builds may share one.
+type Builder struct {
+	Store Store
+	// HTTP fetches manifests that are given as URLs; nil is a client with the environment's proxies.
+	HTTP     *http.Client
+	Log      *slog.Logger // nil discards
+	Progress func(Event)  // nil discards; called by one goroutine at a time
+	Jobs     int          // concurrent resolutions and downloads, default 4
+
+	telling sync.Mutex
+}
+
+// Stage says what an Event speaks of.
+type Stage string
+
+// The stages of a build. Pulling is reported by the store.
+const (
+	StageResolve Stage = "resolve" // Name is an image
+	StageProgram Stage = "program" // Name is a binary that is there and checked
+	StagePack    Stage = "pack"    // Name is a payload path; Done and Size are bytes
+	StageFinish  Stage = "finish"  // Name is the output
+)
+
+// Event tells about progress.
+type Event struct {
+	Stage   Stage
+	Name    string
+	Done    int64
+	Size    int64
+	Written int64 // compressed bytes of the payload so far
+}
+
+func (b *Builder) log() *slog.Logger {
+	if b.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return b.Log
+}
+
+func (b *Builder) tell(e Event) {
+	if b.Progress == nil {
+		return
+	}
+	b.telling.Lock()
+	defer b.telling.Unlock()
+	b.Progress(e)
+}
+
+func (b *Builder) jobs() int {
+	if b.Jobs > 0 {
+		return b.Jobs
+	}
+	return 4
+}
