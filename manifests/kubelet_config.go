@@ -20,8 +20,9 @@ const (
 	configHashNote    = "kubeadm.kubernetes.io/component-config.hash"
 )
 
-// kubeletConfigMapName is versioned from 1.11 to 1.23; 1.10 had no such ConfigMap (facts section 6.4).
-func kubeletConfigMapName(v *version.Version) string {
+// KubeletConfigMapName is the ConfigMap with the cluster's kubelet configuration: kubelet-config-1.N from 1.11 to 1.23, kubelet-config
+// since, "" for 1.10, which had none (facts section 6.4).
+func KubeletConfigMapName(v *version.Version) string {
 	return pick(v, []row[string]{
 		{between(11, 23), "kubelet-config-1." + strconv.FormatUint(uint64(minorOf(v)), 10)},
 		{since(24), "kubelet-config"},
@@ -75,7 +76,7 @@ func overlay(base, over map[string]any) map[string]any {
 // KubeletConfigMap is kubelet-config (or kubelet-config-1.N) with the cluster's KubeletConfiguration; nil for v1.10, which has none.
 // A configuration that no user touched carries a hash from 1.19 on, by which kubeadm knows that it may rewrite it.
 func KubeletConfigMap(c *Cluster) (*corev1.ConfigMap, error) {
-	name := kubeletConfigMapName(c.Version)
+	name := KubeletConfigMapName(c.Version)
 	if name == "" {
 		return nil, nil
 	}

@@ -20,7 +20,7 @@ func UploadConfigRBAC(c *Cluster) []runtime.Object {
 		configMapReader("kubeadm:nodes-kubeadm-config", kubeadmConfigMapName),
 		roleBinding(kubeSystem, "kubeadm:nodes-kubeadm-config", readers...),
 	}
-	if kubelet := kubeletConfigMapName(c.Version); kubelet != "" {
+	if kubelet := KubeletConfigMapName(c.Version); kubelet != "" {
 		objs = append(objs,
 			configMapReader("kubeadm:"+kubelet, kubelet),
 			roleBinding(kubeSystem, "kubeadm:"+kubelet, readers...))
