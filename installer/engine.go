@@ -263,6 +263,10 @@ func (e *Engine) begin() error {
 // partial says that the node is half-way, if it is.
 func (e *Engine) partial(p, st string, err error) error {
 	if !e.changed {
+		var refused *phase.PreflightError
+		if errors.As(err, &refused) {
+			return err // says by itself where it comes from
+		}
 		if st != "" {
 			return fmt.Errorf("phase %s: %s: %w", p, strings.TrimSpace(st), err)
 		}

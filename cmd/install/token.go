@@ -73,7 +73,7 @@ func (a *app) tokenCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			t, err := phase.NewBootstrapToken(*bt, time.Now())
+			t, err := newToken(bt, time.Now())
 			if err != nil {
 				return err
 			}
@@ -104,6 +104,25 @@ func (a *app) tokenCreate() *cobra.Command {
 		cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print it and store nothing")
 	}
 	return cmd
+}
+
+// newToken makes a token of its configuration; an empty one is random.
+func newToken(bt *config.BootstrapToken, now time.Time) (*cluster.Token, error) {
+	t, err := cluster.NewToken()
+	if bt.Token != "" {
+		t, err = cluster.ParseToken(bt.Token)
+	}
+	if err != nil {
+		return nil, err
+	}
+	t.Description, t.Usages, t.Groups = bt.Description, bt.Usages, bt.Groups
+	switch {
+	case bt.Expires != nil:
+		t.Expires = bt.Expires.Time
+	case bt.TTL != nil && bt.TTL.Duration > 0:
+		t.Expires = now.Add(bt.TTL.Duration)
+	}
+	return &t, nil
 }
 
 // joinCommand is the line for a worker: the server that c talks to, and the pin of its CA.

@@ -2,12 +2,12 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"kubebundle/bundle"
-	"kubebundle/installer/phase"
 	"kubebundle/release"
 )
 
@@ -39,6 +39,11 @@ func (a *app) verifyCmd() *cobra.Command {
 	}
 }
 
+// hasKubeDNS reports whether the bundle was built with kube-dns instead of CoreDNS.
+func hasKubeDNS(c *bundle.Contract) bool {
+	return slices.ContainsFunc(c.Images, func(i bundle.Image) bool { return i.Component == string(release.KubeDNS) })
+}
+
 // needsOf lists the images that a cluster of the bundle's version asks for.
 func needsOf(b *bundle.Bundle) ([]bundle.Need, error) {
 	c := b.Contract()
@@ -46,7 +51,7 @@ func needsOf(b *bundle.Bundle) ([]bundle.Need, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := release.Find(v, release.Options{ImageRepository: c.ImageRepository, AllowUnknown: true, KubeDNS: phase.HasKubeDNS(c)})
+	r, err := release.Find(v, release.Options{ImageRepository: c.ImageRepository, AllowUnknown: true, KubeDNS: hasKubeDNS(c)})
 	if err != nil {
 		return nil, err
 	}

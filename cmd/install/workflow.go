@@ -29,7 +29,6 @@ func (a *app) runJob(ctx context.Context, j job) error {
 		Workflow: j.name, Version: j.node.bundle.Contract().KubernetesVersion, Target: j.node.target, Journal: j.node.journal,
 		Events: a.listener(), Skip: j.skip, Only: j.only,
 	}
-	j.state.Owned = j.node.journal.Owns
 	if j.dryRun {
 		e.Events = a.planPrinter()
 		sum, err := e.DryRun(ctx, j.phases, j.state)

@@ -65,41 +65,55 @@ func RuntimeImages(list []bundle.Image) []cruntime.Image {
 	return out
 }
 
-func (s Images) missing(ctx context.Context, t *Target) (cruntime.Runtime, []cruntime.Image, error) {
+func (s Images) missing(ctx context.Context, t *Target) ([]cruntime.Image, error) {
 	rt, err := t.Runtime(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	m, err := rt.Missing(ctx, RuntimeImages(s.List))
-	return rt, m, err
+	return rt.Missing(ctx, RuntimeImages(s.List))
 }
 
 // Satisfied: the runtime misses none.
 func (s Images) Satisfied(ctx context.Context, t *Target) (bool, error) {
-	_, m, err := s.missing(ctx, t)
+	m, err := s.missing(ctx, t)
 	return err == nil && len(m) == 0, err
 }
 
 // Apply loads those that are missing in one pass over the payload.
 func (s Images) Apply(ctx context.Context, t *Target) error {
-	rt, m, err := s.missing(ctx, t)
-	if err != nil || len(m) == 0 {
-		return err
+	_, err := s.Load(ctx, t, true)
+	return err
+}
+
+// Load loads all images, or only those that are missing, and gives their number.
+func (s Images) Load(ctx context.Context, t *Target, onlyMissing bool) (int, error) {
+	rt, err := t.Runtime(ctx)
+	if err != nil {
+		return 0, err
+	}
+	list := RuntimeImages(s.List)
+	if onlyMissing {
+		if list, err = rt.Missing(ctx, list); err != nil {
+			return 0, err
+		}
+	}
+	if len(list) == 0 {
+		return 0, nil
 	}
 	if t.Bundle == nil {
-		return errors.New("load images: no bundle at hand")
+		return 0, errors.New("load images: no bundle at hand")
 	}
 	p, err := t.Bundle.Payload(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer p.Close()
-	return rt.Load(ctx, m, imageSource{p}, func(e cruntime.Event) { t.progress(e.Done, e.Total, e.Image) })
+	return len(list), rt.Load(ctx, list, imageSource{p}, func(e cruntime.Event) { t.progress(e.Done, e.Total, e.Image) })
 }
 
 // Before implements Undoer. Reset takes images back only when asked to.
 func (s Images) Before(ctx context.Context, t *Target) ([]Record, error) {
-	_, m, err := s.missing(ctx, t)
+	m, err := s.missing(ctx, t)
 	if err != nil || len(m) == 0 {
 		return nil, err
 	}

@@ -1,0 +1,188 @@
+package installer_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kubebundle/installer"
+	"kubebundle/installer/config"
+	"kubebundle/installer/host"
+	"kubebundle/installer/step"
+)
+
+func TestResetLeadsBack(t *testing.T) {
+	m := installed(t)
+	m.AddMount("/var/lib/kubelet/pods/1/volumes/x")
+	m.AddMount("/var/lib/kubelet/pods/1/volumes/x/deeper")
+	m.AddMount("/home")
+	reset(t, m)
+	if d := cmp.Diff(stranger(t).Snapshot(), m.Snapshot()); d != "" {
+		t.Errorf("(-before +after):\n%s", d)
+	}
+	if mounts, err := m.Mounts(); err != nil || !slices.Equal(mounts, []string{"/home"}) {
+		t.Errorf("mounts %v %v", mounts, err)
+	}
+	units := m.Units()
+	if st := units["kubelet.service"]; st.Active || st.Enabled {
+		t.Errorf("kubelet is %+v", st)
+	}
+	log := m.UnitLog()
+	if log[len(log)-1] != "restart containerd.service" {
+		t.Errorf("containerd did not read its former configuration again: %q", log)
+	}
+	if !slices.Contains(log, "daemon-reload") {
+		t.Errorf("systemd did not read its units again: %q", log)
+	}
+	reset(t, m) // again: nothing to do, no error
+}
+
+func TestResetDryRun(t *testing.T) {
+	m := installed(t)
+	before := m.Snapshot()
+	rec := host.NewRecording(m)
+	j, err := installer.OpenJournal(rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var planned []string
+	r := resetter(rec, j)
+	r.Events = func(ev installer.Event) {
+		if ev.State == installer.Planned {
+			planned = append(planned, ev.Step)
+		}
+	}
+	if _, err := r.Run(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(before, m.Snapshot()); d != "" || len(rec.Ops()) != 0 {
+		t.Errorf("a dry run changed the host: %q\n%s", rec.Ops(), d)
+	}
+	for _, want := range []string{"stop kubelet.service", "restore /etc/runtime/config.toml", "remove /etc/kubernetes and everything below", "restart containerd.service"} {
+		if !slices.Contains(planned, want) {
+			t.Errorf("%q is not planned: %q", want, planned)
+		}
+	}
+}
+
+// TestResetWithoutJournal is a host that kubeadm installed.
+func TestResetWithoutJournal(t *testing.T) {
+	m := stranger(t)
+	for _, p := range []string{
+		"/etc/kubernetes/admin.conf", "/etc/kubernetes/super-admin.conf", "/etc/kubernetes/kubelet.conf", "/etc/kubernetes/manifests/kube-apiserver.yaml",
+		"/etc/kubernetes/pki/ca.key", "/srv/etcd/member/wal", "/var/lib/kubelet/config.yaml", "/var/lib/cni/x", "/etc/kubernetes/tmp/x", "/etc/kubernetes/mine",
+	} {
+		if err := m.WriteFile(p, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	etcd := "kind: Pod\nspec:\n  volumes:\n  - name: etcd-certs\n    hostPath: {path: /etc/kubernetes/pki/etcd}\n  - name: etcd-data\n    hostPath: {path: /srv/etcd}\n"
+	if err := m.WriteFile("/etc/kubernetes/manifests/etcd.yaml", []byte(etcd), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.AddUnit("kubelet.service", host.UnitState{Enabled: true, Active: true, Sub: "running"})
+	reset(t, m)
+	var left []string
+	for p, what := range m.Snapshot() {
+		if strings.HasPrefix(what, "file") && (strings.HasPrefix(p, "/etc/kubernetes") || strings.HasPrefix(p, "/var/lib") || strings.HasPrefix(p, "/srv")) {
+			left = append(left, p)
+		}
+	}
+	slices.Sort(left)
+	if d := cmp.Diff([]string{"/etc/kubernetes/mine", "/etc/kubernetes/tmp/x"}, left); d != "" {
+		t.Errorf("left (-want +got):\n%s", d)
+	}
+	if st := m.Units()["kubelet.service"]; st.Active || st.Enabled {
+		t.Errorf("kubelet is %+v", st)
+	}
+}
+
+// stubborn has pods that cannot be removed.
+type stubborn struct{ noPods }
+
+func (stubborn) PodSandboxes(context.Context) ([]string, error) { return []string{"a", "b"}, nil }
+
+func TestResetGoesOn(t *testing.T) {
+	m := installed(t)
+	rec := host.NewRecording(m)
+	rec.Before = func(op string) error {
+		if op == "remove /etc/demo/link" {
+			return errors.New("read-only file system")
+		}
+		return nil
+	}
+	j, err := installer.OpenJournal(rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := resetter(rec, j)
+	r.Target.CRI = func(context.Context, string) (step.CRI, error) { return stubborn{}, nil }
+	_, err = r.Run(t.Context(), false)
+	var part *installer.PartialError
+	if !errors.As(err, &part) {
+		t.Fatalf("error %v", err)
+	}
+	for _, want := range []string{"no pod a", "no pod b", "read-only file system"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the error does not say %q: %v", want, err)
+		}
+	}
+	if _, err := m.Lstat("/etc/kubernetes"); err == nil {
+		t.Error("reset stopped at the first error")
+	}
+	if _, err := m.Lstat(installer.JournalPath); err != nil {
+		t.Error("the journal is gone although something is left to do")
+	}
+	reset(t, m) // the cause is gone
+	if d := cmp.Diff(stranger(t).Snapshot(), m.Snapshot()); d != "" {
+		t.Errorf("(-before +after):\n%s", d)
+	}
+}
+
+func TestResetRefusals(t *testing.T) {
+	m := installed(t)
+	m.FactsValue.UID = 1000
+	j, err := installer.OpenJournal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var notRoot *installer.NotRootError
+	if _, err := resetter(m, j).Run(t.Context(), false); !errors.As(err, &notRoot) {
+		t.Errorf("error %v", err)
+	}
+	r := resetter(m, j)
+	r.Config = &config.Reset{SkipPhases: []string{"cleanup"}}
+	var unknown *installer.UnknownPhaseError
+	if _, err := r.Run(t.Context(), false); !errors.As(err, &unknown) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestResetKeepsWhatIsMounted(t *testing.T) {
+	m := installed(t)
+	rec := host.NewRecording(m)
+	rec.Before = func(op string) error {
+		if strings.HasPrefix(op, "unmount ") {
+			return errors.New("busy")
+		}
+		return nil
+	}
+	m.AddMount("/var/lib/kubelet/pods/1/nfs")
+	if err := m.WriteFile("/var/lib/kubelet/pods/1/nfs/thesis", []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j, err := installer.OpenJournal(rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := resetter(rec, j).Run(t.Context(), false); err == nil || !strings.Contains(err.Error(), "still mounted") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := m.ReadFile("/var/lib/kubelet/pods/1/nfs/thesis"); err != nil {
+		t.Errorf("reset deleted what was mounted: %v", err)
+	}
+}
