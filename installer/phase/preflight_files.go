@@ -102,21 +102,22 @@ func (in *inspection) wantedPorts() []port {
 	return out
 }
 
-func fileCheck(prefix, p string) string { return prefix + "-" + strings.ReplaceAll(p, "/", "-") }
+// fileCheck is kubeadm's name of a check of a path: "FileAvailable--etc-kubernetes-kubelet.conf".
+func fileCheck(kind, p string) string { return kind + "-" + strings.ReplaceAll(p, "/", "-") }
 
 // manifests of others would be started by the kubelet, or overwritten.
 func (in *inspection) manifests(context.Context) {
 	if in.s.Join != nil && in.s.Join.ControlPlane == nil {
 		entries, err := in.r.ReadDir(manifestsDir)
 		if err == nil && len(entries) > 0 {
-			in.fail(fileCheck("DirAvailable-", manifestsDir), resetFix, "%s is not empty: the kubelet would start what lies there", manifestsDir)
+			in.fail(fileCheck("DirAvailable", manifestsDir), resetFix, "%s is not empty: the kubelet would start what lies there", manifestsDir)
 		}
 		return
 	}
 	for _, comp := range slices.Sorted(keys(in.ownManifests)) {
 		p := path.Join(manifestsDir, comp+".yaml")
 		if exists(in.r, p) && !in.ownManifests[comp] {
-			in.fail(fileCheck("FileAvailable-", p), resetFix, "%s is there and is not what this run would write: of another cluster, version or configuration", p)
+			in.fail(fileCheck("FileAvailable", p), resetFix, "%s is there and is not what this run would write: of another cluster, version or configuration", p)
 		}
 	}
 }
@@ -141,7 +142,7 @@ func (in *inspection) etcdDir(context.Context) {
 	if err != nil || len(entries) == 0 {
 		return
 	}
-	in.fail(fileCheck("DirAvailable-", dir), fmt.Sprintf("mv %s %s.old", dir, dir), "%s is not empty: it holds the data of another etcd", dir)
+	in.fail(fileCheck("DirAvailable", dir), fmt.Sprintf("mv %s %s.old", dir, dir), "%s is not empty: it holds the data of another etcd", dir)
 }
 
 // credentials of another cluster, or that do not fit what is asked for.
@@ -185,7 +186,7 @@ func (in *inspection) credentials(ctx context.Context) {
 		}
 	}
 	if p := bootstrapConf; exists(in.r, p) {
-		in.fail(fileCheck("FileAvailable-", p), resetFix, "%s is there: this host is joining a cluster as a worker", p)
+		in.fail(fileCheck("FileAvailable", p), resetFix, "%s is there: this host is joining a cluster as a worker", p)
 	}
 }
 
@@ -195,7 +196,7 @@ func (in *inspection) externalCA(c *manifests.Cluster, specs []manifests.CertSpe
 		ca := found[spec.CA]
 		crt, _ := certPaths(c, spec)
 		if spec.CA != "" && found[spec.Name] == nil && ca != nil && ca.Key == nil {
-			in.failAdvise(fileCheck("FileAvailable-", crt), "put it there, or put the CA's key beside the CA",
+			in.failAdvise(fileCheck("FileAvailable", crt), "put it there, or put the CA's key beside the CA",
 				"%s is missing, and the key of its CA is not on this host to make it", crt)
 		}
 	}
@@ -209,7 +210,7 @@ func (in *inspection) misfits(err error) {
 			in.failAdvise("Configuration", "", "%v", e)
 			continue
 		}
-		in.fail(fileCheck("FileAvailable-", m.Path), fmt.Sprintf("mv %s %s.old", m.Path, m.Path), "%s: %v", m.Path, m.Err)
+		in.fail(fileCheck("FileAvailable", m.Path), fmt.Sprintf("mv %s %s.old", m.Path, m.Path), "%s: %v", m.Path, m.Err)
 	}
 }
 
@@ -231,10 +232,10 @@ func flatten(err error) []error {
 func (in *inspection) joinCredentials() {
 	ca, err := in.r.ReadFile(in.s.Join.CACertPath)
 	if err == nil && !in.pinned(ca) {
-		in.fail(fileCheck("FileAvailable-", in.s.Join.CACertPath), resetFix, "%s is the CA of another cluster than the one in --discovery-token-ca-cert-hash", in.s.Join.CACertPath)
+		in.fail(fileCheck("FileAvailable", in.s.Join.CACertPath), resetFix, "%s is the CA of another cluster than the one in --discovery-token-ca-cert-hash", in.s.Join.CACertPath)
 	}
 	if err := in.joinedElsewhere(ca); err != nil {
-		in.fail(fileCheck("FileAvailable-", kubeletConf), resetFix, "%s: %v", kubeletConf, err)
+		in.fail(fileCheck("FileAvailable", kubeletConf), resetFix, "%s: %v", kubeletConf, err)
 	}
 }
 

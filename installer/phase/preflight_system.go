@@ -112,10 +112,8 @@ func (in *inspection) ipv6() bool {
 
 func (in *inspection) sysctl(name, module string) {
 	file := "/proc/sys/" + strings.ReplaceAll(name, ".", "/")
-	check := "FileContent-" + strings.ReplaceAll(file, "/", "-")
-	check = strings.Replace(check, "FileContent-", "FileContent--", 1)
 	p := Problem{
-		Check: check, Level: LevelError, Fix: "sysctl -w " + name + "=1",
+		Check: fileCheck("FileContent", file), Level: LevelError, Fix: "sysctl -w " + name + "=1",
 		Persist: fmt.Sprintf("echo '%s = 1' >> /etc/sysctl.d/99-kubernetes.conf", name),
 	}
 	b, err := in.r.ReadFile(file)

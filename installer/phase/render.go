@@ -64,43 +64,19 @@ func (s *State) joinNode(ctx context.Context, r host.Reader) (*manifests.Node, e
 	if err != nil {
 		return nil, err
 	}
-	if n.AdvertiseAddress, err = joinAddress(s.Facts, s.joinEndpoint()); err != nil {
-		return nil, err
+	if n.AdvertiseAddress = s.Join.NodeIP; n.AdvertiseAddress == nil {
+		// The configuration could not tell: with file discovery the cluster's address is known only now.
+		var toward net.IP
+		if h, _, err := net.SplitHostPort(s.joinEndpoint()); err == nil {
+			toward = net.ParseIP(h)
+		}
+		n.AdvertiseAddress, err = config.NodeAddress(s.Facts.Addresses, s.Facts.DefaultRouteIP, toward)
+		if err != nil {
+			return nil, fmt.Errorf("find the node's address: %w; choose one with kubeletExtraArgs node-ip in --config", err)
+		}
 	}
 	s.Node = n
 	return n, nil
-}
-
-// joinAddress is the worker's own address: in the network of the cluster's endpoint, else the source of the default route, else the
-// only global one. A host without a default route cannot find it out by itself, so it is never left to the kubelet.
-func joinAddress(f host.Facts, endpoint string) (net.IP, error) {
-	if h, _, err := net.SplitHostPort(endpoint); err == nil {
-		if ip := net.ParseIP(h); ip != nil {
-			for _, a := range f.Addresses {
-				if a.Contains(ip) {
-					return a.IP, nil
-				}
-			}
-		}
-	}
-	switch {
-	case f.DefaultRouteIP != nil:
-		return f.DefaultRouteIP, nil
-	case len(f.Addresses) == 1:
-		return f.Addresses[0].IP, nil
-	case len(f.Addresses) == 0:
-		return nil, errors.New("find the node's address: the host has no global IP address; give an interface one")
-	default:
-		return nil, fmt.Errorf("find the node's address: it could be any of %s; choose one with kubeletExtraArgs node-ip in --config", addresses(f))
-	}
-}
-
-func addresses(f host.Facts) string {
-	var out []string
-	for _, a := range f.Addresses {
-		out = append(out, a.IP.String())
-	}
-	return strings.Join(out, ", ")
 }
 
 // renderNode is what the registration and the host say about the node, for init and join alike.
