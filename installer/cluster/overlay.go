@@ -13,6 +13,11 @@ import (
 // set stay, be they defaults of the server or additions of others. Lists are replaced as a whole, unless each of our elements is
 // already covered by the element at its place. Neither argument is modified.
 func overlay(live, want map[string]any) (map[string]any, bool) {
+	return overlayUnder("", live, want)
+}
+
+// overlayUnder is overlay for the mapping that stands at a key.
+func overlayUnder(parent string, live, want map[string]any) (map[string]any, bool) {
 	merged, changed := maps.Clone(live), false
 	if merged == nil {
 		merged = map[string]any{}
@@ -23,7 +28,7 @@ func overlay(live, want map[string]any) (map[string]any, bool) {
 		}
 		l, ok := live[key]
 		if !ok || l == nil {
-			if !empty(w) {
+			if keyed(parent) || !empty(key, w) {
 				merged[key], changed = w, true
 			}
 			continue
@@ -44,7 +49,7 @@ func overlayValue(key string, live, want any) (any, bool) {
 		if exact(key) {
 			return want, !equalUnder(key, l, w)
 		}
-		return overlay(l, w)
+		return overlayUnder(key, l, w)
 	case []any:
 		l, ok := live.([]any)
 		if ok && covers(l, w) {
@@ -142,22 +147,30 @@ func text(v any) string {
 	return string(b)
 }
 
-// empty reports whether a value says nothing: typed objects carry such values for fields that were never set.
-func empty(v any) bool {
+// keyed are mappings whose keys are data: there an empty value is a value (the label of a control plane node has one).
+func keyed(key string) bool {
+	return exact(key) || slices.Contains([]string{"labels", "annotations", "data", "binaryData"}, key)
+}
+
+// empty reports whether a value that the live object lacks says nothing. Typed objects carry such values for fields that were never
+// set, and the server leaves them out. An empty mapping says nothing only where it is a structure's zero value; elsewhere
+// ("emptyDir: {}") it is a choice.
+func empty(key string, v any) bool {
 	switch v := v.(type) {
-	case nil:
-		return true
 	case map[string]any:
-		for _, e := range v {
-			if !empty(e) {
+		if !keyed(key) && !slices.Contains([]string{"resources", "strategy", "updateStrategy", "metadata", "spec", "template", "status"}, key) {
+			return false
+		}
+		for k, e := range v {
+			if keyed(key) || !empty(k, e) {
 				return false
 			}
 		}
-		return len(v) == 0
+		return true
 	case []any:
 		return len(v) == 0
 	case string:
 		return v == ""
 	}
-	return false
+	return v == nil
 }
