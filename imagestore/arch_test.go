@@ -134,9 +134,9 @@ func TestElfArch(t *testing.T) {
 }
 
 func FuzzRootfs(f *testing.F) {
-	var seed bytes.Buffer
 	f.Add([]byte("not a tar"), "/x")
-	f.Add(seed.Bytes(), "bin/../x")
+	f.Add(tarOf(f, entry{name: "bin/x", content: elfFor(elf.EM_AARCH64)}, entry{name: "x", link: "bin/x"}, entry{name: ".wh.y"}), "bin/../x")
+	f.Add(tarOf(f, entry{name: "a", link: "b"}, entry{name: "b", link: "a/c"}, entry{name: "d/.wh..wh..opq"}), "/a/x")
 	f.Fuzz(func(t *testing.T, data []byte, start string) {
 		tree := rootfs{}
 		if err := tree.add(bytes.NewReader(data)); err != nil {

@@ -49,6 +49,8 @@ func (s *Store) document(ctx context.Context, repo name.Repository, path string,
 		header.Set("Accept", strings.Join(accept, ","))
 	}
 	err = s.retry(ctx, repo.Name()+"/"+path, func() (bool, error) {
+		ctx, cancel := context.WithTimeout(ctx, s.o.StallTimeout)
+		defer cancel()
 		resp, err := s.get(ctx, repo, path, header, http.StatusOK)
 		if err != nil {
 			return false, err
@@ -93,6 +95,8 @@ func (s *Store) verified(ctx context.Context, repo name.Repository, what, path s
 
 // nearTags lists tags of a repository that look like the one that is not there. It is a help inside an error: any failure gives none.
 func (s *Store) nearTags(ctx context.Context, repo name.Repository, tag string) []string {
+	ctx, cancel := context.WithTimeout(ctx, s.o.StallTimeout)
+	defer cancel()
 	resp, err := s.get(ctx, repo, "tags/list?n=1000", nil, http.StatusOK)
 	if err != nil {
 		return nil

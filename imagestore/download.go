@@ -196,6 +196,8 @@ func (s *Store) publishedSum(ctx context.Context, r DownloadRequest) (kind, sum 
 		address := s.binaryURL(c.URL)
 		var text []byte
 		err := s.retry(ctx, redactURL(address), func() (bool, error) {
+			ctx, cancel := context.WithTimeout(ctx, s.o.StallTimeout)
+			defer cancel()
 			resp, err := s.getURL(ctx, address, 0)
 			if err != nil {
 				return false, err
@@ -297,6 +299,9 @@ func (s *Store) explain(err error, upstream string) error {
 	err = classify(err, host)
 	if address != upstream {
 		return fmt.Errorf("mirror %s: %w", redactURL(address), err)
+	}
+	if errors.Is(err, ErrUnreachable) {
+		return fmt.Errorf("%w (a way around: the HTTPS_PROXY variable, or --binary-mirror URL)", err)
 	}
 	return err
 }

@@ -217,7 +217,7 @@ func TestDownloadErrors(t *testing.T) {
 		"forbidden":                  {fault: answer(".sha512", func(w http.ResponseWriter) { http.Error(w, "no", 403) }), is: ErrUnauthorized},
 		"no checksum is known":       {req: DownloadRequest{URL: srv.URL + kubelet}, is: ErrUnsupported, want: []string{"nothing unverified"}},
 		"unknown kind":               {req: request(srv.URL, kubelet, "md5"), is: ErrUnsupported, want: []string{"md5"}},
-		"nobody there":               {req: request("http://"+closedPort(t), kubelet), is: ErrUnreachable, want: []string{"refused"}},
+		"nobody there":               {req: request("http://"+closedPort(t), kubelet), is: ErrUnreachable, want: []string{"refused", "--binary-mirror"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv.reset(c.fault)

@@ -40,17 +40,22 @@ type ResolveError struct {
 }
 
 func (e *ResolveError) Error() string {
-	if len(e.Attempts) == 1 && e.Attempts[0].Address == e.Ref {
-		return fmt.Sprintf("resolve %s for %s: %v", e.Ref, e.Platform, e.Attempts[0].Err)
-	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "resolve %s for %s", e.Ref, e.Platform)
+	unreachable := true
 	for i, a := range e.Attempts {
-		sep := "; then "
-		if i == 0 {
-			sep = ": tried "
+		switch {
+		case len(e.Attempts) == 1 && a.Address == e.Ref:
+			fmt.Fprintf(&b, ": %v", a.Err)
+		case i == 0:
+			fmt.Fprintf(&b, ": tried %s: %v", a.Address, a.Err)
+		default:
+			fmt.Fprintf(&b, "; then %s: %v", a.Address, a.Err)
 		}
-		fmt.Fprintf(&b, "%s%s: %v", sep, a.Address, a.Err)
+		unreachable = unreachable && errors.Is(a.Err, ErrUnreachable)
+	}
+	if unreachable {
+		b.WriteString(" (a way around: the HTTPS_PROXY variable, or --registry-mirror FROM=TO)")
 	}
 	return b.String()
 }

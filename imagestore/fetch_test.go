@@ -388,7 +388,7 @@ func TestRetry(t *testing.T) {
 		"403":                {status(403), false},
 		"404":                {status(404), false},
 		"501":                {status(501), false},
-		"stalled connection": {func(http.ResponseWriter) { time.Sleep(300 * time.Millisecond) }, true},
+		"stalled connection": {func(http.ResponseWriter) { time.Sleep(600 * time.Millisecond) }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, what := range []string{"/manifests/1", "/blobs/" + d} {
@@ -409,7 +409,7 @@ func TestRetry(t *testing.T) {
 					return s.Fetch(t.Context(), []*Image{img})
 				}
 				reg.reset(faulty(2))
-				err := fetch(newStore(t, Options{Retries: 2, StallTimeout: 50 * time.Millisecond, Transport: hasty()}))
+				err := fetch(newStore(t, Options{Retries: 2, StallTimeout: 200 * time.Millisecond, Transport: hasty()}))
 				if (err == nil) != c.again {
 					t.Errorf("%s: %v", what, err)
 				}
@@ -420,13 +420,43 @@ func TestRetry(t *testing.T) {
 					continue
 				}
 				reg.reset(faulty(1000))
-				err = fetch(newStore(t, Options{Retries: 2, StallTimeout: 50 * time.Millisecond, Transport: hasty()}))
+				err = fetch(newStore(t, Options{Retries: 2, StallTimeout: 200 * time.Millisecond, Transport: hasty()}))
 				if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "tried 3 times") {
 					t.Errorf("%s: %v", what, err)
 				}
 			}
 		})
 	}
+	t.Run("stalled half way", func(t *testing.T) {
+		for _, what := range []string{"/manifests/1", "/blobs/" + d} {
+			reg.reset(func(w http.ResponseWriter, r *http.Request, n int) bool {
+				if !strings.HasSuffix(r.URL.Path, what) || n > 1 {
+					return false
+				}
+				w.Header().Set("Content-Length", fmt.Sprint(len(compressed(t, layer))))
+				w.Write([]byte{0x1f})    //nolint:errcheck,gosec // the test looks at the other side
+				w.(http.Flusher).Flush() //nolint:forcetypeassert // of httptest
+				<-r.Context().Done()
+				return true
+			})
+			s := newStore(t, Options{StallTimeout: 200 * time.Millisecond})
+			if err := s.Fetch(t.Context(), []*Image{resolve(t, s, ref, linuxAMD64)}); err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+			if n := reg.count("GET /v2/x" + what); n != 2 {
+				t.Errorf("%s: %d requests", what, n)
+			}
+			s = newStore(t, Options{StallTimeout: 200 * time.Millisecond, Retries: -1})
+			reg.reset(reg.fault)
+			img, err := s.Resolve(t.Context(), ref, nil, linuxAMD64)
+			if err == nil {
+				err = s.Fetch(t.Context(), []*Image{img})
+			}
+			if !errors.Is(err, ErrUnreachable) {
+				t.Errorf("%s without retries: %v", what, err)
+			}
+		}
+	})
 	t.Run("Retry-After is obeyed", func(t *testing.T) {
 		reg.reset(func(w http.ResponseWriter, r *http.Request, n int) bool {
 			if isBlob(r, d) && n == 1 {
@@ -470,10 +500,10 @@ func TestRetry(t *testing.T) {
 	})
 }
 
-// hasty is a transport that waits 50 ms for the first byte.
+// hasty is a transport that waits 200 ms for the first byte.
 func hasty() *http.Transport {
 	tr := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // documented
-	tr.ResponseHeaderTimeout = 50 * time.Millisecond
+	tr.ResponseHeaderTimeout = 200 * time.Millisecond
 	return tr
 }
 

@@ -131,6 +131,12 @@ func TestResolveErrors(t *testing.T) {
 			}
 		}
 	})
+	t.Run("nobody answers", func(t *testing.T) {
+		_, err := s.Resolve(t.Context(), closed+"/x:1", nil, linuxAMD64)
+		if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "--registry-mirror") || strings.Count(err.Error(), closed+"/x:1") != 1 {
+			t.Error(err)
+		}
+	})
 	t.Run("the first good address wins", func(t *testing.T) {
 		pull := []string{closed + "/k8s/apiserver:v1", reg.host + "/k8s/apiserver:v1.34.1"}
 		got, err := s.Resolve(t.Context(), "k8s.gcr.io/apiserver:v1.34.1", pull, linuxAMD64)
@@ -339,6 +345,39 @@ func TestCredentials(t *testing.T) {
 		if n := reg.count("GET manifests"); n != 1 {
 			t.Errorf("%s: asked %d times", name, n)
 		}
+	}
+}
+
+func TestBearerToken(t *testing.T) {
+	reg := newRegistry(t)
+	layer := layerOf(t, compression.GZip, entry{name: "a", content: "a"})
+	ref := reg.push(t, "secret/x:1", imageOf(t, "amd64", v1.Config{}, layer))
+	reg.reset(func(w http.ResponseWriter, r *http.Request, _ int) bool {
+		if r.URL.Path == "/token" {
+			if user, pass, _ := r.BasicAuth(); user == "me" && pass == "hunter2" && r.URL.Query().Get("scope") == "repository:secret/x:pull" {
+				fmt.Fprint(w, `{"token":"t0ken"}`) //nolint:errcheck // the test looks at the other side
+			} else {
+				http.Error(w, "no", http.StatusUnauthorized)
+			}
+			return true
+		}
+		if r.Header.Get("Authorization") == "Bearer t0ken" {
+			return false
+		}
+		w.Header().Set("WWW-Authenticate", `Bearer realm="`+reg.URL+`/token",service="test"`)
+		w.WriteHeader(http.StatusUnauthorized)
+		return true
+	})
+	s := newStore(t, Options{Keychain: keychain{reg.host: {Username: "me", Password: "hunter2"}}})
+	if err := s.Fetch(t.Context(), []*Image{resolve(t, s, ref, linuxAMD64)}); err != nil {
+		t.Fatal(err)
+	}
+	if n := reg.count("GET /token"); n != 1 {
+		t.Errorf("%d tokens for one repository", n)
+	}
+	_, err := newStore(t, Options{}).Resolve(t.Context(), ref, nil, linuxAMD64)
+	if !errors.Is(err, ErrUnauthorized) {
+		t.Errorf("without credentials: %v", err)
 	}
 }
 

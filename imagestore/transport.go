@@ -24,12 +24,16 @@ import (
 // maxDelay caps one pause between tries.
 const maxDelay = 30 * time.Second
 
+// maxDials caps retries where nobody answers at all: a firewall that drops packets costs the whole timeout each time.
+const maxDials = 2
+
 // transports makes the pair of transports: as configured, and one that accepts any certificate.
 func transports(custom http.RoundTripper) (plain, insecure http.RoundTripper) {
 	base, ok := custom.(*http.Transport)
 	switch {
 	case custom == nil:
 		base = http.DefaultTransport.(*http.Transport).Clone()
+		base.DialContext = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 		base.MaxIdleConnsPerHost = 16
 		base.ResponseHeaderTimeout = time.Minute
 	case !ok:
@@ -41,7 +45,7 @@ func transports(custom http.RoundTripper) (plain, insecure http.RoundTripper) {
 	if loose.TLSClientConfig == nil {
 		loose.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	loose.TLSClientConfig.InsecureSkipVerify = true
+	loose.TLSClientConfig.InsecureSkipVerify = true // for hosts that the user listed, and every digest is checked
 	return base, loose
 }
 
@@ -134,8 +138,13 @@ func (s *Store) retry(ctx context.Context, what string, op func() (progress bool
 			failed = 0
 		}
 		failed++
-		if failed > s.o.Retries {
-			if s.o.Retries > 0 {
+		limit := s.o.Retries
+		var op *net.OpError
+		if errors.As(err, &op) && op.Op == "dial" {
+			limit = min(limit, maxDials)
+		}
+		if failed > limit {
+			if failed > 1 {
 				return &triesError{err: err, tries: failed}
 			}
 			return err
