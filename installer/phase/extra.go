@@ -166,4 +166,3 @@ func normalRef(ref string) string {
 	}
 	return reference.TagNameOnly(n).String()
 }
-

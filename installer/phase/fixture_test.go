@@ -259,7 +259,6 @@ func countSteps(steps []step.Step) int {
 	return n
 }
 
-
 func manifestFile() bundle.File {
 	return bundle.File{Path: "manifests/kube-flannel.yml", Mode: 0o644, Size: 60, SHA256: "sha256:" + strings.Repeat("3", 64)}
 }

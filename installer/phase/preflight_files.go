@@ -270,4 +270,3 @@ func (in *inspection) pinned(caPEM []byte) bool {
 	p, err := pki.Parse(caPEM, nil)
 	return err == nil && pki.MatchPins(p.Cert, bt.CACertHashes)
 }
-
