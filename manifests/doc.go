@@ -17,12 +17,21 @@
 // A cluster built from these objects is meant to be one that kubeadm itself can go on to manage. Deliberate differences:
 //
 //   - The kubelet always gets --node-ip, because a host without a default route cannot find its own address.
+//   - The kubelet gets --pod-infra-container-image with every runtime, as long as it knows that flag (until 1.34; kubeadm: only with
+//     docker until 1.20): a pause image that was collected as garbage could not come back.
+//   - --hostname-override is passed unless Node.Hostname is known to equal the node's name.
 //   - Component configuration documents hold only what kubeadm decides and what the user gave, not a zero for every other field: so
-//     the same code serves kubelets that do not know today's fields, and the program's own defaults apply.
+//     the same code serves programs that do not know today's fields, and each program's own defaults apply.
 //   - The user's KubeletConfiguration and KubeProxyConfiguration are kept as given, unknown fields included.
+//   - For v1.10, whose kubelet takes flags only, the site's values are in a second drop-in, 20-kubebundle.conf.
+//   - A subject alternative name that is neither an address nor a DNS name is an error; kubeadm warns and leaves it out.
+//   - The Role kubeadm:nodes-kubeadm-config exists in all versions (kubeadm: since 1.12), because our join reads that ConfigMap.
+//   - The flexvolume folder is always mounted until 1.35 (kubeadm until 1.16: only where the host has it).
 //   - CoreDNS on a host without name servers gets a Corefile that forwards nothing; see DNS.
-//   - --hostname-override is passed whenever Node.Hostname is not known to equal the node's name.
-//   - Names of a user's extra arguments keep their order after the sorted defaults, for all versions (kubeadm: since 1.36).
+//   - A user's extra arguments keep their order after the sorted defaults in all versions.
+//
+// What is kubeadm's choice and stays so: failCgroupV1 is never set for the user, even on a host with cgroup v1 where a kubelet since
+// 1.35 refuses to start without it; preflight tells.
 //
 // # Encoding
 //

@@ -45,7 +45,7 @@ func renderAll(t *testing.T, c *Cluster, n *Node) map[string][]byte {
 	files := func(list []File, err error) {
 		t.Helper()
 		for _, f := range list {
-			put(filepath.Base(f.Path), append([]byte(fmt.Sprintf("# %s %04o\n", f.Path, f.Mode)), f.Data...), err)
+			put(filepath.Base(f.Path), append(fmt.Appendf(nil, "# %s %04o\n", f.Path, f.Mode), f.Data...), err)
 		}
 		if err != nil {
 			t.Fatal(err)

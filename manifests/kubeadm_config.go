@@ -180,9 +180,9 @@ func parseClusterStatus(data []byte) (map[string]APIEndpoint, error) {
 	return out, nil
 }
 
-// parseVersion reads kubernetesVersion; a label that is no version ("stable-1.9", a CI build's) counts as none given.
+// parseVersion reads kubernetesVersion; a label that is no version ("stable-1.9") counts as none given.
 func parseVersion(s string) *version.Version {
-	v, err := version.ParseGeneric(s)
+	v, err := version.Parse(s)
 	if err != nil {
 		return nil
 	}

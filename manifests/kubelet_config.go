@@ -16,6 +16,7 @@ import (
 
 const (
 	kubeletConfigKey  = "kubelet"
+	kubeletConfigKind = "KubeletConfiguration"
 	kubeletHealthPort = 10248
 	configHashNote    = "kubeadm.kubernetes.io/component-config.hash"
 )
@@ -38,7 +39,7 @@ func clusterKubeletConfig(c *Cluster) (map[string]any, error) {
 	}
 	doc := map[string]any{
 		"apiVersion":    "kubelet.config.k8s.io/v1beta1",
-		"kind":          "KubeletConfiguration",
+		"kind":          kubeletConfigKind,
 		"staticPodPath": manifestsDir,
 		"clusterDNS":    []any{dns.String()},
 		"clusterDomain": c.DNSDomain,
@@ -127,8 +128,8 @@ func KubeletFilesFromConfigMap(c *Cluster, n *Node, cm *corev1.ConfigMap) ([]Fil
 	if err := yaml.Unmarshal([]byte(cm.Data[kubeletConfigKey]), &doc); err != nil {
 		return nil, fmt.Errorf("read ConfigMap %s: %w", cm.Name, err)
 	}
-	if len(doc) == 0 {
-		return nil, fmt.Errorf("read ConfigMap %s: key %q is empty", cm.Name, kubeletConfigKey)
+	if text(doc, "kind") != kubeletConfigKind {
+		return nil, fmt.Errorf("read ConfigMap %s: key %q holds no %s", cm.Name, kubeletConfigKey, kubeletConfigKind)
 	}
 	return kubeletFiles(c, n, doc)
 }
