@@ -10,6 +10,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -108,6 +109,8 @@ func seal(cfg *rest.Config, d *Dialer) *rest.Config {
 	cfg.Timeout = requestTimeout
 	cfg.UserAgent = userAgent
 	cfg.QPS, cfg.Burst = 50, 100
+	// What travels can be read in a trace, and every server since v1.10 speaks it alike.
+	cfg.ContentType, cfg.AcceptContentTypes = runtime.ContentTypeJSON, runtime.ContentTypeJSON
 	cfg.WarningHandler = rest.NoWarnings{}
 	return cfg
 }
