@@ -7,12 +7,13 @@ import (
 
 // Info is what a runtime says about itself.
 type Info struct {
-	Name         string // "containerd" or "docker"
-	Version      string // 1.6.20
-	Socket       string // unix:///run/containerd/containerd.sock
-	SandboxImage string // the pause image that the runtime is configured with, "" if it has none of its own
-	CgroupDriver string // "systemd", "cgroupfs", "" if it cannot be told
-	Root         string // where it keeps its data, "" if it does not tell
+	Name         string   // "containerd" or "docker"
+	Version      string   // 1.6.20
+	Socket       string   // unix:///run/containerd/containerd.sock
+	SandboxImage string   // the pause image that the runtime is configured with, "" if it has none of its own
+	CgroupDriver string   // "systemd", "cgroupfs", "" if it cannot be told
+	Root         string   // where it keeps its data, "" if it does not tell
+	CNIBinDirs   []string // where it looks for CNI plugins, nil if it does not tell
 }
 
 // Descriptor is a content descriptor: digest "sha256:<hex>", size in bytes.

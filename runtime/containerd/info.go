@@ -25,6 +25,10 @@ type criConfig struct {
 			Options     map[string]any `json:"options"`
 		} `json:"runtimes"`
 	} `json:"containerd"`
+	CNI struct {
+		BinDir  string   `json:"binDir"`  // 1.x
+		BinDirs []string `json:"binDirs"` // 2.x
+	} `json:"cni"`
 	SandboxImage      string `json:"sandboxImage"`
 	SystemdCgroup     bool   `json:"systemdCgroup"`
 	ContainerdRootDir string `json:"containerdRootDir"`
@@ -48,6 +52,10 @@ func (r *Runtime) Info(ctx context.Context) (cruntime.Info, error) {
 	}
 	info.Root = cfg.ContainerdRootDir
 	info.CgroupDriver = r.cgroupDriver(ctx, cfg)
+	info.CNIBinDirs = cfg.CNI.BinDirs
+	if len(info.CNIBinDirs) == 0 && cfg.CNI.BinDir != "" {
+		info.CNIBinDirs = []string{cfg.CNI.BinDir}
+	}
 	info.SandboxImage = cfg.SandboxImage
 	if info.SandboxImage == "" {
 		info.SandboxImage = r.configuredSandbox(ctx)

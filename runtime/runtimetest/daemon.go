@@ -132,11 +132,7 @@ func newDaemon(tb testing.TB) *Daemon {
 	}
 	d := &Daemon{Dir: dir, tb: tb}
 	tb.Cleanup(func() {
-		d.Stop()
-		d.unmount()
-		if err := os.RemoveAll(dir); err != nil {
-			tb.Error(err)
-		}
+		d.Close()
 		if tb.Failed() {
 			tb.Logf("the daemon said: %s", d.log.tail())
 		}
@@ -193,6 +189,15 @@ func (d *Daemon) end(sig syscall.Signal) {
 		<-d.done
 	}
 	d.cmd = nil
+}
+
+// Close stops it and removes its data. The end of the test does the same.
+func (d *Daemon) Close() {
+	d.Stop()
+	d.unmount()
+	if err := os.RemoveAll(d.Dir); err != nil {
+		d.tb.Error(err)
+	}
 }
 
 // Restart stops and starts it.
