@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,8 +17,8 @@ import (
 
 func upCmd(log *slog.Logger) *cobra.Command {
 	var (
-		version, rt, with string
-		cps, workers      int
+		version, rt, with, bundle string
+		cps, workers              int
 	)
 	cmd := &cobra.Command{
 		Use:   "up",
@@ -34,6 +37,8 @@ func upCmd(log *slog.Logger) *cobra.Command {
 			switch with {
 			case "kubeadm":
 				c, err = env.Kubeadm(ctx, workers, hosts.Runtime(rt))
+			case "install":
+				c, err = installUp(ctx, env, bundle, clusters.InstallOptions{ControlPlanes: cps, Workers: workers, Runtime: hosts.Runtime(rt)})
 			default:
 				return fmt.Errorf("--with %s: want install or kubeadm", with)
 			}
@@ -55,6 +60,26 @@ func upCmd(log *slog.Logger) *cobra.Command {
 	f.IntVar(&cps, "control-planes", 1, "hosts with a control plane")
 	f.IntVar(&workers, "workers", 1, "hosts without")
 	f.StringVar(&rt, "runtime", string(hosts.Containerd), fmt.Sprintf("what the hosts have installed, one of %v", hosts.Runtimes()))
+	f.StringVar(&bundle, "bundle", "", "bundle `FILE` to install instead of one that is built from the working tree")
 	f.StringVar(&with, "with", "install", "who makes the cluster: install (ours) or kubeadm (the yardstick)")
 	return cmd
+}
+
+func installUp(ctx context.Context, env *clusters.Env, file string, o clusters.InstallOptions) (*clusters.Cluster, error) {
+	if file != "" {
+		path, err := filepath.Abs(file)
+		if err != nil {
+			return nil, err
+		}
+		o.Bundle = clusters.Bundle{Path: path, Folder: strings.TrimSuffix(filepath.Base(path), ".tar.gz")}
+		return env.Install(ctx, o)
+	}
+	programs, err := env.BuildPrograms(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if o.Bundle, err = env.BuildBundle(ctx, programs); err != nil {
+		return nil, err
+	}
+	return env.Install(ctx, o)
 }

@@ -221,4 +221,3 @@ func (e *Env) pause() (string, error) {
 	}
 	return "", fmt.Errorf("no pause image in %s", e.Upstream.Version)
 }
-

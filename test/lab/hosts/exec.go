@@ -3,6 +3,7 @@ package hosts
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"os/exec"
 	"strconv"
@@ -57,4 +58,16 @@ func (h *Host) Output(ctx context.Context, args ...string) (string, error) {
 // Run runs a command and discards what it says, unless it fails.
 func (h *Host) Run(ctx context.Context, args ...string) error {
 	return h.Exec(ctx, Streams{}, args...)
+}
+
+// ExitCode is the exit code of a command whose error this is: 0 for nil, -1 if it did not run.
+func ExitCode(err error) int {
+	if err == nil {
+		return 0
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode()
+	}
+	return -1
 }

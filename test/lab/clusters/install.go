@@ -1,0 +1,86 @@
+package clusters
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"kubebundle/test/lab/hosts"
+)
+
+// InstallOptions say how a cluster is made with our bundle.
+type InstallOptions struct {
+	ControlPlanes, Workers int
+	Runtime                hosts.Runtime
+	Bundle                 Bundle
+	// InitFlags and JoinFlags are added to the commands.
+	InitFlags, JoinFlags []string
+}
+
+// ConfigPath is where the lab's configuration lies on a host.
+const ConfigPath = "/root/lab.yaml"
+
+// Install makes a cluster with a bundle: carry, unpack, init, join.
+func (e *Env) Install(ctx context.Context, o InstallOptions) (*Cluster, error) {
+	c := &Cluster{Env: e}
+	if o.ControlPlanes != 1 {
+		return c, fmt.Errorf("%d control planes: this version of the installer makes one", o.ControlPlanes)
+	}
+	for i := range o.ControlPlanes + o.Workers {
+		h, err := e.Lab.Create(ctx, hostName(i, o.ControlPlanes), o.Runtime)
+		if err != nil {
+			return c, err
+		}
+		c.Hosts = append(c.Hosts, h)
+		if err := o.Bundle.Carry(ctx, h); err != nil {
+			return c, fmt.Errorf("carry the bundle to %s: %w", h.Name, err)
+		}
+	}
+	cfg, err := InitConfig(e.Lab.Machine, e.Upstream.Version)
+	if err != nil {
+		return c, err
+	}
+	if err := c.Hosts[0].WriteFile(ConfigPath, []byte(cfg), 0o600); err != nil {
+		return c, err
+	}
+	start := time.Now()
+	args := append([]string{"init", "--config", ConfigPath, "--configure-runtime"}, o.InitFlags...)
+	res := o.Bundle.Install(ctx, c.Hosts[0], args...)
+	c.Timing.Init = time.Since(start)
+	e.Log.Debug("init", "stdout", res.Stdout, "stderr", res.Stderr)
+	if err := res.check(); err != nil {
+		return c, err
+	}
+	join, err := JoinArgs(res.Stdout)
+	if err != nil {
+		return c, err
+	}
+	if err := c.fetchKubeconfig(ctx); err != nil {
+		return c, err
+	}
+	for _, h := range c.Hosts[o.ControlPlanes:] {
+		start := time.Now()
+		res := o.Bundle.Install(ctx, h, append(append(join, "--configure-runtime"), o.JoinFlags...)...)
+		c.Timing.Join = max(c.Timing.Join, time.Since(start))
+		e.Log.Debug("join", "stdout", res.Stdout, "stderr", res.Stderr)
+		if err := res.check(); err != nil {
+			return c, err
+		}
+	}
+	return c, c.AwaitReady(ctx)
+}
+
+// JoinArgs takes the join command out of what init or `token create --print-join-command` printed.
+func JoinArgs(stdout string) ([]string, error) {
+	text := strings.ReplaceAll(stdout, "\\\n", " ")
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		for i := range f {
+			if f[i] == "join" && i > 0 && strings.HasSuffix(f[i-1], "install") {
+				return f[i:], nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("no join command in %q", stdout)
+}

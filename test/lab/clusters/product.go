@@ -1,0 +1,138 @@
+package clusters
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"kubebundle/test/lab/cache"
+	"kubebundle/test/lab/hosts"
+	"kubebundle/test/lab/upstream"
+)
+
+// Programs are our own programs, built from the working tree.
+type Programs struct {
+	Bundler   string
+	Installer string // for the machine's architecture
+}
+
+// BuildPrograms builds bundler and install as a release is built. They lie side by side under the names that bundler expects.
+func (e *Env) BuildPrograms(ctx context.Context) (Programs, error) {
+	dir := filepath.Join(e.Dir, "product")
+	p := Programs{Bundler: filepath.Join(dir, "bundler"), Installer: filepath.Join(dir, "install-linux-"+runtime.GOARCH)}
+	for out, pkg := range map[string]string{p.Bundler: "./cmd/bundler", p.Installer: "./cmd/install"} {
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version=lab", "-o", out+".part", pkg) //nolint:gosec // our own
+		cmd.Dir = e.Builder.Module
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if msg, err := cmd.CombinedOutput(); err != nil {
+			return p, fmt.Errorf("go build %s: %w\n%s", pkg, err, msg)
+		}
+		if err := os.Rename(out+".part", out); err != nil {
+			return p, err
+		}
+	}
+	return p, nil
+}
+
+// Bundle is a bundle file and the name of the folder inside.
+type Bundle struct {
+	Path   string
+	Folder string // k8s-v1.34.4-linux-amd64
+}
+
+// BuildBundle builds the bundle of the environment's version with its manifests, from the lab's servers, or finds it in the cache.
+func (e *Env) BuildBundle(ctx context.Context, p Programs) (Bundle, error) {
+	key, err := cache.FileKey(append([]string{p.Bundler, p.Installer}, e.Manifests...)...)
+	if err != nil {
+		return Bundle{}, err
+	}
+	inputs := []string{key, e.Upstream.Version}
+	for _, i := range e.Upstream.Images {
+		inputs = append(inputs, i.Ref(), i.Index)
+	}
+	// Only the newest is kept: a bundle is large, and a change of our programs makes another.
+	name := "bundle-" + e.Upstream.Version + "-" + cache.Key(inputs...)
+	dir := filepath.Join(e.Dir, "bundles")
+	if err := keepOnly(dir, "bundle-"+e.Upstream.Version+"-", name); err != nil {
+		return Bundle{}, err
+	}
+	b := Bundle{Folder: "k8s-" + e.Upstream.Version + "-linux-" + runtime.GOARCH}
+	dir, err = cache.Once(ctx, dir, name, func(ctx context.Context, tmp string) error {
+		e.Log.Info("build the bundle", "version", e.Upstream.Version)
+		s, err := upstream.Serve(ctx, e.Log, e.Upstream)
+		if err != nil {
+			return err
+		}
+		defer s.Close() //nolint:errcheck // only reads
+		args := []string{
+			"build", "--version", e.Upstream.Version, "--arch", runtime.GOARCH, "--output-dir", tmp, "--installer", p.Installer,
+			"--cache-dir", filepath.Join(e.Dir, "bundler-cache"),
+		}
+		for _, m := range e.Manifests {
+			args = append(args, "--manifest", m)
+		}
+		cmd := exec.CommandContext(ctx, p.Bundler, append(args, s.Flags()...)...) //nolint:gosec // our own
+		if msg, err := cmd.CombinedOutput(); err != nil {
+			return &hosts.Error{Args: cmd.Args, Output: string(msg), Err: err}
+		}
+		return nil
+	})
+	b.Path = filepath.Join(dir, b.Folder+".tar.gz")
+	return b, err
+}
+
+func keepOnly(dir, prefix, name string) error {
+	old, err := filepath.Glob(filepath.Join(dir, prefix+"*"))
+	if err != nil {
+		return err
+	}
+	for _, o := range old {
+		if filepath.Base(o) != name {
+			if err := os.RemoveAll(o); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Carry brings a bundle to a host, as a person with a disk would, and unpacks it in /root there.
+func (b Bundle) Carry(ctx context.Context, h *hosts.Host) error {
+	to := "/root/" + filepath.Base(b.Path)
+	if err := h.CopyIn(ctx, b.Path, to); err != nil {
+		return err
+	}
+	return h.Run(ctx, "tar", "-xzf", to, "-C", "/root")
+}
+
+// Installation is one run of `install` on a host.
+type Installation struct {
+	Args   []string
+	Stdout string
+	Stderr string
+	Err    error
+}
+
+// Code is the exit code.
+func (i Installation) Code() int { return hosts.ExitCode(i.Err) }
+
+// Install runs ./install in the bundle's folder on the host, after the bundle was carried there.
+func (b Bundle) Install(ctx context.Context, h *hosts.Host, args ...string) Installation {
+	var out, stderr bytes.Buffer
+	// -C is not known to old versions of env, so a shell changes the folder.
+	argv := append([]string{"sh", "-c", `cd "/root/$0" && exec ./install "$@"`, b.Folder}, args...)
+	err := h.Exec(ctx, hosts.Streams{Out: &out, Err: &stderr}, argv...)
+	return Installation{Args: args, Stdout: out.String(), Stderr: stderr.String(), Err: err}
+}
+
+func (i Installation) check() error {
+	if i.Err == nil {
+		return nil
+	}
+	return fmt.Errorf("install %s: exit code %d\n%s%s", strings.Join(i.Args, " "), i.Code(), i.Stdout, i.Stderr)
+}
