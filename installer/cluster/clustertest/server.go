@@ -143,13 +143,25 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "NotFound")
 		return
 	}
-	items := []Object{}
+	items, kind := []Object{}, "List"
 	for _, at := range slices.Sorted(keys(s.objects)) {
 		if path.Dir(at) == r.URL.Path && selected(s.objects[at], r.URL.Query().Get("fieldSelector")) {
 			items = append(items, s.objects[at])
+			if k, ok := s.objects[at]["kind"].(string); ok {
+				kind = k + "List"
+			}
 		}
 	}
-	answer(w, http.StatusOK, Object{"kind": "List", "apiVersion": "v1", "metadata": Object{}, "items": items})
+	answer(w, http.StatusOK, Object{"kind": kind, "apiVersion": version(r.URL.Path), "metadata": Object{}, "items": items})
+}
+
+// version gives the apiVersion of a path.
+func version(at string) string {
+	parts := strings.Split(strings.Trim(at, "/"), "/")
+	if parts[0] == "api" {
+		return parts[1]
+	}
+	return parts[1] + "/" + parts[2]
 }
 
 func selected(obj Object, selector string) bool {
