@@ -20,7 +20,8 @@
 // A file appears under blobs only whole: written to partial, hashed, synced, renamed. A partial file is locked by its process; another process
 // waits and then finds the blob. One that is left over is continued with a range request, and if the whole then has the wrong digest, it is
 // thrown away and fetched from the start. Nothing under blobs is trusted because it is there: it is hashed before its first use in a process, and
-// again while it is read. A file that does not match its name is removed and fetched again.
+// again while it is read. A file that does not match its name is removed and fetched again. The whole directory can be deleted whenever no process
+// uses it: that costs time, nothing else. Nothing in it is secret, and it never shrinks by itself.
 //
 // # The network
 //

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -433,7 +434,7 @@ func TestRetry(t *testing.T) {
 				if !strings.HasSuffix(r.URL.Path, what) || n > 1 {
 					return false
 				}
-				w.Header().Set("Content-Length", fmt.Sprint(len(compressed(t, layer))))
+				w.Header().Set("Content-Length", strconv.Itoa(len(compressed(t, layer))))
 				w.Write([]byte{0x1f})    //nolint:errcheck,gosec // the test looks at the other side
 				w.(http.Flusher).Flush() //nolint:forcetypeassert // of httptest
 				<-r.Context().Done()
@@ -485,7 +486,7 @@ func TestRetry(t *testing.T) {
 			var from int
 			fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from) //nolint:errcheck,gosec // absent: 0
 			w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, len(data)-1, len(data)))
-			w.Header().Set("Content-Length", fmt.Sprint(len(data)-from))
+			w.Header().Set("Content-Length", strconv.Itoa(len(data)-from))
 			if from > 0 {
 				w.WriteHeader(http.StatusPartialContent)
 			}
@@ -515,7 +516,7 @@ func TestCancel(t *testing.T) {
 	started := make(chan struct{})
 	reg.reset(func(w http.ResponseWriter, r *http.Request, n int) bool {
 		if isBlob(r, d) && n == 1 {
-			w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+			w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 			w.Write(data[:1000])     //nolint:errcheck,gosec // the test looks at the other side
 			w.(http.Flusher).Flush() //nolint:forcetypeassert // of httptest
 			close(started)

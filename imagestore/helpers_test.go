@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"debug/elf"
-	"fmt"
 	"io"
 	"io/fs"
 	"log"
@@ -13,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -301,7 +301,7 @@ func spoil(t *testing.T, path string) {
 // cut serves the first n bytes of a blob of the registry and breaks the connection.
 func cut(inner []byte, n int) func(w http.ResponseWriter, r *http.Request) {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Length", fmt.Sprint(len(inner)))
+		w.Header().Set("Content-Length", strconv.Itoa(len(inner)))
 		w.WriteHeader(http.StatusOK)
 		w.Write(inner[:n])          //nolint:errcheck,gosec // the test looks at the other side
 		w.(http.Flusher).Flush()    //nolint:forcetypeassert // of httptest
