@@ -11,7 +11,6 @@ import (
 
 	"kubebundle/installer/cluster"
 	"kubebundle/installer/config"
-	"kubebundle/installer/host"
 	"kubebundle/installer/phase"
 	"kubebundle/manifests"
 )
@@ -27,10 +26,10 @@ type Discovery struct {
 var _ phase.Discoverer = (*Discovery)(nil)
 
 // NewDiscovery reads what the configuration names; nothing goes over the network yet.
-func NewDiscovery(cfg *config.Join, h host.Reader) (*Discovery, error) {
+func NewDiscovery(cfg *config.Join, read config.ReadFile) (*Discovery, error) {
 	d := &Discovery{cfg: cfg}
 	if f := cfg.Discovery.File; f != nil {
-		data, err := h.ReadFile(f.KubeConfigPath)
+		data, err := read(f.KubeConfigPath)
 		if err != nil {
 			return nil, fmt.Errorf("--discovery-file: %w", err)
 		}

@@ -146,8 +146,10 @@ func (j *Journal) Records() []step.Record {
 // fresh drops records about what the journal already knows: only the first time tells how it was before the installer came.
 func (j *Journal) fresh(recs []step.Record) []step.Record {
 	var out []step.Record
+	seen := map[string]bool{}
 	for _, r := range recs {
-		if r.Kind == step.KindImages || !j.known[r.Key()] {
+		if r.Kind == step.KindImages || !j.known[r.Key()] && !seen[r.Key()] {
+			seen[r.Key()] = true
 			out = append(out, r)
 		}
 	}

@@ -16,7 +16,7 @@ func main() {
 		<-ctx.Done()
 		stop() // the first signal ends work in order; a second one finds no handler and kills
 	}()
-	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, host: host.NewLocal(), environ: os.Environ()}
+	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, host: host.NewLocal(), environ: os.Environ(), runtime: openRuntime}
 	code := a.run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)

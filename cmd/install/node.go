@@ -48,7 +48,8 @@ func (a *app) openBundle() (*bundle.Bundle, error) {
 	}
 	b, err := bundle.OpenPath(p)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, usagef("run this program from the folder of an unpacked bundle, or name one with --bundle", "no bundle at %s: %w", p, err)
+		// %v: that its first file is missing does not make it a damaged bundle.
+		return nil, usagef("run this program from the folder of an unpacked bundle, or name one with --bundle", "no bundle at %s: %v", p, err)
 	}
 	return b, err
 }
@@ -117,7 +118,7 @@ func (a *app) target(socket func() string) (*step.Target, func()) {
 				return rt, nil
 			}
 			var err error
-			rt, err = openRuntime(ctx, socket(), log)
+			rt, err = a.runtime(ctx, socket(), log)
 			return rt, err
 		},
 		Cluster: func(context.Context) (*cluster.Client, error) {
@@ -173,6 +174,23 @@ func (a *app) state(n *node, configureRuntime bool) *phase.State {
 		Bundle: n.bundle, Release: n.release, Facts: n.facts, Now: time.Now(), Rand: rand.Reader, Log: a.logger(),
 		Runtime: n.target.Runtime, Environ: a.environ, ConfigureRuntime: configureRuntime,
 	}
+}
+
+// readFile reads a file that the user named, relative to where the user stands.
+func (a *app) readFile(p string) ([]byte, error) {
+	abs, err := filepath.Abs(p)
+	if err != nil {
+		return nil, err
+	}
+	return a.host.ReadFile(abs)
+}
+
+// absolute is for a path in a configuration that is used later.
+func absolute(p string) (string, error) {
+	if p == "" {
+		return "", nil
+	}
+	return filepath.Abs(p)
 }
 
 // environment is what the defaults of a configuration depend on.

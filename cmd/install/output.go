@@ -31,7 +31,7 @@ func (a *app) listener() func(installer.Event) {
 			}
 		}
 	}
-	p := &printer{w: a.err, verbose: a.verbose}
+	p := &printer{w: a.err, verbose: a.verbose > 0}
 	if f, ok := a.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		p.tty = true
 		p.width, _, _ = term.GetSize(int(f.Fd()))
@@ -174,7 +174,7 @@ func (a *app) planPrinter() func(installer.Event) {
 		switch {
 		case ev.Step != "" && ev.State == installer.Planned:
 			fmt.Fprintf(a.out, "%-20s %s\n", ev.Phase, ev.Step)
-		case ev.Step != "" && ev.State == installer.Satisfied && a.verbose:
+		case ev.Step != "" && ev.State == installer.Satisfied && a.verbose > 0:
 			fmt.Fprintf(a.out, "%-20s %s (is so already)\n", ev.Phase, ev.Step)
 		case ev.Step == "" && ev.State == installer.Skipped:
 			fmt.Fprintf(a.out, "%-20s skipped\n", ev.Phase)

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kubebundle/installer/host"
+	cruntime "kubebundle/runtime"
 )
 
 // app is the program with everything that it touches handed in.
@@ -19,10 +20,11 @@ type app struct {
 	out, err io.Writer
 	host     host.Host
 	environ  []string
+	runtime  func(ctx context.Context, socket string, log *slog.Logger) (cruntime.Runtime, error)
 
 	bundlePath string
 	output     string
-	verbose    bool
+	verbose    int
 	lockPath   string // "" means the usual one
 }
 
@@ -53,7 +55,7 @@ func (a *app) root() *cobra.Command {
 	}
 	cmd.PersistentFlags().StringVar(&a.bundlePath, "bundle", "", "`path` of the bundle, a folder or a .tar.gz (default: the folder of this program)")
 	cmd.PersistentFlags().StringVarP(&a.output, "output", "o", "text", "text or json")
-	cmd.PersistentFlags().BoolVarP(&a.verbose, "verbose", "v", false, "also tell each step")
+	cmd.PersistentFlags().IntVarP(&a.verbose, "v", "v", 0, "`level` of detail: 1 also tells each step, 2 also why")
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usagef("see `"+c.CommandPath()+" --help`", "%w", err)
 	})
@@ -122,12 +124,4 @@ func (a *app) versionCmd() *cobra.Command {
 			return err
 		},
 	}
-}
-
-// logger tells details on standard error with --verbose.
-func (a *app) logger() *slog.Logger {
-	if !a.verbose {
-		return slog.New(slog.DiscardHandler)
-	}
-	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }

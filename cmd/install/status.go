@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,7 +20,7 @@ type status struct {
 	Complete bool   `json:"complete"`        // the last run came to its end
 	Kubelet  string `json:"kubelet"`         // running, dead, …
 	API      string `json:"api,omitempty"`   // ok, or why not
-	Ready    string `json:"ready,omitempty"` // of the node: True, False, Unknown
+	Ready    string `json:"ready,omitempty"` // the node: yes, no and why, unknown and why
 }
 
 func (a *app) statusCmd() *cobra.Command {
@@ -59,7 +60,7 @@ func (a *app) nodeStatus(ctx context.Context) (status, error) {
 	if err != nil {
 		return status{}, err
 	}
-	s := status{Node: f.Hostname}
+	s := status{Node: strings.ToLower(f.Hostname)} // as the node is named unless --node-name says otherwise
 	j, err := installer.OpenJournal(a.host)
 	if err != nil {
 		return s, err
@@ -87,5 +88,14 @@ func (a *app) nodeStatus(ctx context.Context) (status, error) {
 		return s, nil
 	}
 	s.API = "ok"
+	ready, reason, err := c.NodeReady(ctx, s.Node)
+	switch {
+	case err != nil:
+		s.Ready = "unknown: " + err.Error()
+	case ready:
+		s.Ready = "yes"
+	default:
+		s.Ready = "no: " + reason
+	}
 	return s, nil
 }

@@ -44,7 +44,7 @@ const apiTimeout = time.Minute
 // admin opens the cluster of this node, or of the kubeconfig that was given.
 func (a *app) admin(ctx context.Context, kubeconfig string) (*cluster.Client, error) {
 	if kubeconfig != "" {
-		data, err := a.host.ReadFile(kubeconfig)
+		data, err := a.readFile(kubeconfig)
 		if err != nil {
 			return nil, fmt.Errorf("--kubeconfig: %w", err)
 		}
@@ -69,7 +69,7 @@ func (a *app) tokenCreate() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), apiTimeout)
 			defer cancel()
-			bt, err := config.LoadToken(&f, args, a.host.ReadFile)
+			bt, err := config.LoadToken(&f, args, a.readFile)
 			if err != nil {
 				return err
 			}
@@ -100,9 +100,7 @@ func (a *app) tokenCreate() *cobra.Command {
 	}
 	f.AddFlags(cmd.Flags())
 	kubeconfigFlag(cmd, &kubeconfig)
-	if cmd.Flags().Lookup("dry-run") == nil {
-		cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print it and store nothing")
-	}
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print it and store nothing")
 	return cmd
 }
 

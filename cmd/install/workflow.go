@@ -92,8 +92,12 @@ func (a *app) loadInit(ctx context.Context, f *config.InitFlags) (*node, *config
 	if err != nil {
 		return nil, nil, err
 	}
-	cfg, err := config.LoadInit(f, a.host.ReadFile, n.environment(true))
+	cfg, err := config.LoadInit(f, a.readFile, n.environment(true))
 	if err != nil {
+		n.close()
+		return nil, nil, err
+	}
+	if cfg.PatchesDir, err = absolute(cfg.PatchesDir); err != nil {
 		n.close()
 		return nil, nil, err
 	}
@@ -125,17 +129,20 @@ func (a *app) joinLike(use, short string, args cobra.PositionalArgs, onePhase bo
 				return err
 			}
 			defer n.close()
-			cfg, err := config.LoadJoin(&f, args, a.host.ReadFile, n.environment(false))
+			cfg, err := config.LoadJoin(&f, args, a.readFile, n.environment(false))
 			if err != nil {
 				return err
 			}
 			if cfg.ControlPlane != nil {
 				return usagef("join it as a worker", "--control-plane: this version joins workers only")
 			}
+			if cfg.PatchesDir, err = absolute(cfg.PatchesDir); err != nil {
+				return err
+			}
 			socket = cfg.NodeRegistration.CRISocket
 			s := a.state(n, configureRuntime)
 			s.Join = cfg
-			if s.Discovery, err = installer.NewDiscovery(cfg, a.host); err != nil {
+			if s.Discovery, err = installer.NewDiscovery(cfg, a.readFile); err != nil {
 				return err
 			}
 			return a.runJob(cmd.Context(), job{name: "join", phases: installer.Join(), state: s, node: n, skip: cfg.SkipPhases, only: only, dryRun: cfg.DryRun})
