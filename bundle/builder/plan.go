@@ -75,8 +75,10 @@ func (b *Builder) Plan(ctx context.Context, req Request) (*Plan, error) {
 		}
 		p.addImage(ref, "--image")
 	}
-	if err := checkInstaller(req.Installer, req.Arch); err != nil {
-		errs = append(errs, err)
+	if req.Installer != "" {
+		if err := checkInstaller(req.Installer, req.Arch); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	return p, errors.Join(errs...)
 }

@@ -27,7 +27,7 @@ type Request struct {
 	Images    []string // extra references
 	NoCrictl  bool     // leave crictl out without a warning
 
-	Installer   string             // path of `install` for Arch
+	Installer   string             // path of `install` for Arch; only a plan that is not built may lack it
 	Output      string             // path of the .tar.gz
 	Compression bundle.Compression // "" is bundle.CompressionDefault
 	ModTime     time.Time          // of every entry; zero is bundle's own fixed time

@@ -98,6 +98,13 @@ func (u *Upstream) Count(s string) int {
 	return n
 }
 
+// Forget sets all counts to zero.
+func (u *Upstream) Forget() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	clear(u.counts)
+}
+
 // Host is the registry's host:port.
 func (u *Upstream) Host() string { return strings.TrimPrefix(u.Registry.URL, "http://") }
 

@@ -1,0 +1,291 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kubebundle/bundle"
+	"kubebundle/bundle/builder"
+	"kubebundle/imagestore"
+	"kubebundle/release"
+)
+
+// buildFlags are the flags of `build`.
+type buildFlags struct {
+	releaseFlags
+
+	manifests  []string
+	images     []string
+	imagesFile []string
+	noCrictl   bool
+
+	outputDir   string
+	outputFile  string
+	installer   string
+	compression string
+	dryRun      bool
+
+	jobs            int
+	retries         int
+	cacheDir        string
+	registryMirrors []string
+	binaryMirrors   []string
+	insecure        []string
+}
+
+func (a *app) buildCmd() *cobra.Command {
+	f := &buildFlags{}
+	cmd := &cobra.Command{
+		Use:   "build --version VERSION [--arch ARCH]...",
+		Short: "Build a bundle for each architecture",
+		Long: `Build a bundle for each architecture: k8s-VERSION-linux-ARCH.tar.gz.
+
+It holds the images of the control plane, kube-proxy, etcd, DNS and pause, the programs kubelet, kubectl, crictl and the
+CNI plugins with their published checksums checked, the kubelet's units, the given manifests as they are with every image
+they name, and the installer. Standard output has one line per bundle: its path and its digest.
+
+Downloads go through a cache; a build that was ended goes on from there. The same inputs give the same bytes, whatever
+the cache, the mirrors and the number of jobs; SOURCE_DATE_EPOCH sets the time of the files inside.`,
+		Example: `  bundler build --version v1.34.4 --arch amd64 --arch arm64 --manifest kube-flannel.yml
+  bundler build --version v1.10.6 --arch arm64 --registry-mirror registry.k8s.io=mirror.example.com/k8s`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.build(cmd, f) },
+	}
+	fs := cmd.Flags()
+	f.add(fs)
+	fs.StringArrayVar(&f.manifests, "manifest", nil, "`file` or URL that the installer applies, with all images it names; repeat it, in order")
+	fs.StringArrayVar(&f.images, "image", nil, "extra `image` to pack; repeat it")
+	fs.StringArrayVar(&f.imagesFile, "images-file", nil, "`file` with one extra image per line; # begins a comment")
+	fs.BoolVar(&f.noCrictl, "no-crictl", false, "leave crictl out (it is left out with a warning where its release cannot be had)")
+	fs.StringVar(&f.outputDir, "output-dir", ".", "`folder` to write to")
+	fs.StringVar(&f.outputFile, "output-file", "", "`file` to write instead, for one architecture")
+	fs.StringVar(&f.installer, "installer", "", "`path` of the installer to pack; %ARCH stands for the architecture (default: install-linux-ARCH beside this program)")
+	fs.StringVar(&f.compression, "compression", string(bundle.CompressionDefault), "`effort` of the encoder, fast or default; fast is 8 times quicker and the file 1.5 times as large")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "only print what would be packed")
+	fs.IntVarP(&f.jobs, "jobs", "j", 4, "`number` of downloads at a time")
+	fs.IntVar(&f.retries, "retries", 5, "`number` of new tries after a download failed; 0 for none")
+	fs.StringVar(&f.cacheDir, "cache-dir", "", "`folder` that keeps downloads (default: $XDG_CACHE_HOME/kubebundle)")
+	fs.StringArrayVar(&f.registryMirrors, "registry-mirror", nil, "pull from another place, `FROM=TO`, as in registry.k8s.io=mirror.example.com/k8s; repeat it")
+	fs.StringArrayVar(&f.binaryMirrors, "binary-mirror", nil, "`URL` that stands for both https://dl.k8s.io and https://github.com, or FROM=TO; repeat it")
+	fs.StringArrayVar(&f.insecure, "insecure-registry", nil, "`host` that may speak plain HTTP or have an unknown certificate; repeat it")
+	return cmd
+}
+
+// built is what `build -o json` prints per bundle.
+type built struct {
+	Path         string   `json:"path"`
+	SHA256       string   `json:"sha256"`
+	Size         int64    `json:"size"`
+	Arch         string   `json:"arch"`
+	Uncompressed int64    `json:"uncompressed"`
+	Warnings     []string `json:"warnings"`
+}
+
+func (a *app) build(cmd *cobra.Command, f *buildFlags) error {
+	ctx := cmd.Context()
+	reqs, err := a.requests(cmd, f)
+	if err != nil {
+		return err
+	}
+	ui := a.newProgress()
+	defer ui.close()
+	options, err := a.storeOptions(cmd, f)
+	if err != nil {
+		return err
+	}
+	options.Progress = ui.pull
+	b := &builder.Builder{Log: a.logger(), Progress: ui.event, Jobs: f.jobs}
+	plans := make([]*builder.Plan, 0, len(reqs))
+	for _, r := range reqs {
+		p, err := b.Plan(ctx, r)
+		if err != nil {
+			return err
+		}
+		plans = append(plans, p)
+	}
+	if f.dryRun {
+		return a.printPlans(plans)
+	}
+	if b.Store, err = imagestore.New(*options); err != nil {
+		return err
+	}
+	results := []built{}
+	for _, p := range plans {
+		res, err := b.Build(ctx, p)
+		if err != nil {
+			return err
+		}
+		ui.warn(res.Warnings)
+		results = append(results, built{
+			Path: res.Path, SHA256: res.SHA256, Size: res.Size, Arch: string(p.Arch), Uncompressed: res.Contract.Payload.Uncompressed,
+			Warnings: append([]string{}, res.Warnings...),
+		})
+		if a.output == "text" {
+			ui.close() // the result must not land in a bar
+			if _, err := fmt.Fprintf(a.out, "%s  %s\n", res.Path, res.SHA256); err != nil {
+				return err
+			}
+		}
+	}
+	if a.output == "json" {
+		return a.printJSON(results)
+	}
+	return nil
+}
+
+// requests makes one request per architecture.
+func (a *app) requests(cmd *cobra.Command, f *buildFlags) ([]builder.Request, error) {
+	sel, err := f.parse(cmd)
+	if err != nil {
+		return nil, err
+	}
+	if f.outputFile != "" && len(sel.arches) > 1 {
+		return nil, usageHint(cmd, "--output-file names one file, but there are %d architectures; use --output-dir", len(sel.arches))
+	}
+	if f.outputFile != "" && cmd.Flags().Changed("output-dir") {
+		return nil, usageHint(cmd, "--output-file and --output-dir exclude each other")
+	}
+	if len(sel.arches) > 1 && f.installer != "" && !strings.Contains(f.installer, "%ARCH") {
+		return nil, usageHint(cmd, "--installer names one program, but there are %d architectures; write %%ARCH in its place", len(sel.arches))
+	}
+	if !slices.Contains(bundle.Compressions(), bundle.Compression(f.compression)) {
+		return nil, usageHint(cmd, "--compression %q: want one of %v", f.compression, bundle.Compressions())
+	}
+	if f.jobs < 1 || f.retries < 0 {
+		return nil, usageHint(cmd, "--jobs must be at least 1 and --retries at least 0")
+	}
+	epoch, err := sourceDateEpoch(a.getenv("SOURCE_DATE_EPOCH"))
+	if err != nil {
+		return nil, err
+	}
+	images := slices.Clone(f.images)
+	for _, path := range f.imagesFile {
+		list, err := readImagesFile(path)
+		if err != nil {
+			return nil, err
+		}
+		images = append(images, list...)
+	}
+	reqs := make([]builder.Request, 0, len(sel.arches))
+	for _, arch := range sel.arches {
+		r := builder.Request{
+			Version: sel.version, Arch: arch, ImageRepository: sel.options.ImageRepository, KubeDNS: sel.options.KubeDNS, AllowUnknown: sel.options.AllowUnknown,
+			Manifests: f.manifests, Images: images, NoCrictl: f.noCrictl,
+			Installer:   strings.ReplaceAll(f.installer, "%ARCH", string(arch)),
+			Output:      f.outputFile,
+			Compression: bundle.Compression(f.compression), ModTime: epoch, Builder: programVersion(),
+		}
+		if r.Installer == "" && !f.dryRun { // a dry run needs none
+			r.Installer = builder.InstallerPath(a.executable, arch)
+		}
+		if r.Output == "" {
+			r.Output = filepath.Join(f.outputDir, "k8s-"+release.Tag(sel.version)+"-linux-"+string(arch)+".tar.gz")
+		}
+		reqs = append(reqs, r)
+	}
+	return reqs, nil
+}
+
+// sourceDateEpoch reads the variable of reproducible-builds.org.
+func sourceDateEpoch(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 {
+		return time.Time{}, &usageError{err: fmt.Errorf("SOURCE_DATE_EPOCH %q: not a number of seconds", s)}
+	}
+	return time.Unix(n, 0).UTC(), nil
+}
+
+// readImagesFile reads one reference per line.
+func readImagesFile(path string) ([]string, error) {
+	f, err := os.Open(path) //nolint:gosec // the user names it
+	if err != nil {
+		return nil, fmt.Errorf("images file: %w", err)
+	}
+	defer func() { _ = f.Close() }() // only read from
+	var images []string
+	for s, n := bufio.NewScanner(f), 1; ; n++ {
+		if !s.Scan() {
+			if err := s.Err(); err != nil {
+				return nil, fmt.Errorf("images file %s: %w", path, err)
+			}
+			return images, nil
+		}
+		line, _, _ := strings.Cut(s.Text(), "#")
+		line = strings.TrimSpace(line)
+		switch {
+		case line == "":
+		case strings.ContainsAny(line, " \t"):
+			return nil, fmt.Errorf("images file %s:%d: one image per line, not %q", path, n, line)
+		default:
+			images = append(images, line)
+		}
+	}
+}
+
+// storeOptions says what the flags mean to the image store. The store itself, whose cache is a folder, is only opened
+// when everything else is known to be right.
+func (a *app) storeOptions(cmd *cobra.Command, f *buildFlags) (*imagestore.Options, error) {
+	mirrors, err := imagestore.ParseMirrors(f.registryMirrors)
+	if err != nil {
+		return nil, usageHint(cmd, "%w", err)
+	}
+	binaries, err := imagestore.ParseBinaryMirrors(f.binaryMirrors)
+	if err != nil {
+		return nil, usageHint(cmd, "%w", err)
+	}
+	dir := f.cacheDir
+	if dir == "" {
+		base, err := os.UserCacheDir()
+		if err != nil {
+			return nil, &usageError{err: fmt.Errorf("find a cache folder: %w", err), hint: "name one with --cache-dir DIR"}
+		}
+		dir = filepath.Join(base, "kubebundle")
+	}
+	retries := f.retries
+	if retries == 0 {
+		retries = -1 // imagestore's word for none
+	}
+	return &imagestore.Options{
+		CacheDir: dir, Mirrors: mirrors, BinaryMirrors: binaries, Insecure: f.insecure, Jobs: f.jobs, Retries: retries, Log: a.logger(),
+	}, nil
+}
+
+// printPlans is the result of a dry run.
+func (a *app) printPlans(plans []*builder.Plan) error {
+	if a.output == "json" {
+		return a.printJSON(plans)
+	}
+	var errs []error
+	line := func(format string, args ...any) {
+		_, err := fmt.Fprintf(a.out, format+"\n", args...)
+		errs = append(errs, err)
+	}
+	for _, p := range plans {
+		for _, w := range p.Warnings {
+			fmt.Fprintln(a.err, "warning: "+w)
+		}
+		line("%s", p.Output)
+		for _, img := range p.Images {
+			line("  image     %s", img.Ref)
+		}
+		for _, bin := range p.Binaries {
+			line("  program   %s %s", bin.Name, bin.Version)
+		}
+		for _, m := range p.Manifests {
+			line("  manifest  %s", m.Path)
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"kubebundle/bundle"
+)
+
+func (a *app) inspectCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "inspect FILE|FOLDER",
+		Short: "Tell what is in a bundle",
+		Long:  "Tell what is in a bundle: its contract, for people, or with -o json as it stands in bundle.json.",
+		Args:  oneBundle,
+		RunE:  func(_ *cobra.Command, args []string) error { return a.inspect(args[0]) },
+	}
+}
+
+func (a *app) inspect(path string) error {
+	b, err := bundle.OpenPath(path)
+	if err != nil {
+		return err
+	}
+	if a.output == "json" {
+		_, err := a.out.Write(b.ContractBytes())
+		return err
+	}
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	describe(w, b)
+	return w.Flush()
+}
+
+// describe writes to a tabwriter, which keeps its first error for Flush.
+func describe(w io.Writer, b *bundle.Bundle) {
+	c := b.Contract()
+	line := func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
+	signed := "no"
+	if b.Signature() != nil {
+		signed = "yes, not checked here"
+	}
+	line("Kubernetes\t%s", c.KubernetesVersion)
+	line("Platform\t%s/%s", c.OS, c.Arch)
+	line("Built by\tbundler %s, format %d", c.Builder, c.Format)
+	if c.ImageRepository != "" {
+		line("Image repository\t%s", c.ImageRepository)
+	}
+	line("Payload\t%s, %s unpacked", bytesOf(c.Payload.Size), bytesOf(c.Payload.Uncompressed))
+	line("Signed\t%s", signed)
+	line("Needs\t%s of disk, %s of memory for a control plane", bytesOf(c.Requirements.DiskBytes), bytesOf(c.Requirements.MemoryBytes))
+	line("")
+	line("IMAGE\tSIZE\tLAYERS\tMANIFEST")
+	for _, m := range c.Images {
+		var size int64
+		for _, l := range m.Layers {
+			size += l.Size
+		}
+		line("%s\t%s\t%d\t%.19s", m.Ref, bytesOf(size), len(m.Layers), m.Manifest.Digest)
+	}
+	line("")
+	line("FILE\tSIZE\tMODE\tDIGEST")
+	for _, f := range append(append([]bundle.File{}, c.Outer...), c.Files...) {
+		line("%s\t%s\t%04o\t%.19s", f.Path, bytesOf(f.Size), f.Mode, f.SHA256)
+	}
+}
+
+func bytesOf(n int64) string { return humanize.Bytes(uint64(max(n, 0))) }
