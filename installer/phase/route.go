@@ -18,8 +18,11 @@ const (
 
 // ServiceRoute keeps a route for the service range on a host that has no default route. Without any route the kernel refuses a
 // connection to a service IP before kube-proxy's rules can send it elsewhere, so that nothing in the host's network namespace (the
-// kubelet's probes and webhooks, pods with host network such as flannel) reaches a service. Where the packets would leave does
-// not matter: the rules change the address first, and the kernel then decides again.
+// kubelet's probes, webhooks, pods with host network such as flannel) reaches a service.
+//
+// The route leads to the loopback device. That is enough: kube-proxy's rules change the address on the way out, and the kernel then
+// decides again where to. A packet for which there is no rule (yet) ends there, where a route through a network card would have
+// asked that network for the owner of a service IP. IPv6 refuses such a route through loopback, so there the node's own interface is named.
 type ServiceRoute struct{}
 
 // Name is ours.
@@ -52,7 +55,7 @@ func (ServiceRoute) Plan(ctx context.Context, s *State, r host.Reader) ([]step.S
 			return nil, fmt.Errorf("read service subnet %q: %w", cidr, err)
 		}
 		if src := sourceFor(subnet, n.AdvertiseAddress, f); src != nil {
-			routes = append(routes, route{subnet: subnet.String(), src: src.String()})
+			routes = append(routes, route{subnet: subnet.String(), src: src.String(), v6: src.To4() == nil})
 		}
 	}
 	if len(routes) == 0 {
@@ -64,7 +67,10 @@ func (ServiceRoute) Plan(ctx context.Context, s *State, r host.Reader) ([]step.S
 	}, nil
 }
 
-type route struct{ subnet, src string }
+type route struct {
+	subnet, src string
+	v6          bool
+}
 
 // sourceFor is the node's address in the family of a subnet, nil if it has none.
 func sourceFor(subnet *net.IPNet, advertise net.IP, f host.Facts) net.IP {
@@ -80,14 +86,19 @@ func sourceFor(subnet *net.IPNet, advertise net.IP, f host.Facts) net.IP {
 	return nil
 }
 
-// routeFile renders the unit. It finds the interface by the node's address each time, so it survives interfaces that are renamed,
-// that come late or go down and up again (the kernel then forgets their routes); looking again every ten seconds is what keeps
-// it simple. In a unit file $ and % of the shell are doubled.
+// routeFile renders the unit. The kernel forgets routes when their source address goes away (an interface that goes down and comes up
+// again), and the address may come late, so the unit looks again every ten seconds. The MTU keeps loopback's 64 KiB out of TCP. In a
+// unit file $ of the shell is doubled.
 func routeFile(routes []route) []byte {
 	var loop, stop []string
 	for _, rt := range routes {
-		loop = append(loop, fmt.Sprintf(`set -- $$(ip -o addr show to %s); [ -z "$$2" ] || ip route replace %s dev "$$2" src %s;`, rt.src, rt.subnet, rt.src))
-		stop = append(stop, fmt.Sprintf("ExecStopPost=-/bin/sh -c 'exec ip route del %s src %s'\n", rt.subnet, rt.src))
+		if rt.v6 {
+			loop = append(loop, fmt.Sprintf(`set -- $$(ip -o -6 addr show to %s); [ -z "$$2" ] || ip -6 route replace %s dev "$$2" src %s;`, rt.src, rt.subnet, rt.src))
+			stop = append(stop, fmt.Sprintf("ExecStopPost=-/bin/sh -c 'exec ip -6 route del %s'\n", rt.subnet))
+			continue
+		}
+		loop = append(loop, fmt.Sprintf("ip route replace %s dev lo src %s mtu 1500;", rt.subnet, rt.src))
+		stop = append(stop, fmt.Sprintf("ExecStopPost=-/bin/sh -c 'exec ip route del %s dev lo'\n", rt.subnet))
 	}
 	return []byte(`# Written by kubebundle: this host has no default route, and without any route service IPs cannot be reached from it.
 [Unit]
