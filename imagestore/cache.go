@@ -76,6 +76,9 @@ func (c *cache) verify(ctx context.Context, digest string, size int64) (bool, er
 			return true, nil
 		}
 	}
+	if !stillAt(f, c.blob(digest)) { // another process has healed it meanwhile
+		return false, nil
+	}
 	if err := os.Remove(c.blob(digest)); err != nil {
 		return false, fmt.Errorf("remove damaged cache entry: %w", err)
 	}
@@ -183,7 +186,7 @@ func (p *partial) reset() error {
 }
 
 func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // inside the cache
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
@@ -199,7 +202,7 @@ func sumOf(data []byte) string {
 
 // ctxReader stops reading once the context has ended.
 type ctxReader struct {
-	ctx context.Context //nolint:containedctx // lives as long as one copy
+	ctx context.Context // lives as long as one copy
 	r   io.Reader
 }
 

@@ -2,7 +2,7 @@ package imagestore
 
 import (
 	"bytes"
-	"crypto/sha1" //nolint:gosec // what is tested
+	"crypto/sha1" // what is tested
 	"crypto/sha256"
 	"crypto/sha512"
 	"errors"
@@ -83,7 +83,7 @@ func hexSum(kind string, data []byte) string {
 	case "sha256":
 		return fmt.Sprintf("%x", sha256.Sum256(data))
 	}
-	return fmt.Sprintf("%x", sha1.Sum(data)) //nolint:gosec // what is tested
+	return fmt.Sprintf("%x", sha1.Sum(data)) // what is tested
 }
 
 const kubelet = "/release/v1.34.4/bin/linux/amd64/kubelet"
@@ -157,7 +157,7 @@ func TestDownload(t *testing.T) {
 			if _, err := io.ReadAll(r); !errors.Is(err, ErrDigest) {
 				t.Errorf("a damaged file reads as %v", err)
 			}
-			r.Close() //nolint:errcheck,gosec // only read
+			r.Close() //nolint:errcheck // only read
 			healed, err := newStore(t, Options{CacheDir: s.o.CacheDir}).Download(t.Context(), request(srv.URL, path))
 			if err != nil || healed.Cached || !bytes.Equal(readFile(t, healed), data) {
 				t.Errorf("the damaged file was not fetched again: %+v, %v", healed, err)
@@ -195,7 +195,7 @@ func TestDownloadErrors(t *testing.T) {
 		}
 	}
 	say := func(s string) func(http.ResponseWriter) {
-		return func(w http.ResponseWriter) { io.WriteString(w, s) } //nolint:errcheck,gosec // the test looks at the other side
+		return func(w http.ResponseWriter) { io.WriteString(w, s) } //nolint:errcheck // the test looks at the other side
 	}
 	for name, c := range map[string]struct {
 		fault func(http.ResponseWriter, *http.Request, int) bool

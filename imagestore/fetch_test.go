@@ -213,11 +213,11 @@ func TestResume(t *testing.T) {
 		})
 	}
 	for name, answer := range map[string]func(w http.ResponseWriter){
-		"the server does not know ranges": func(w http.ResponseWriter) { w.Write(data) }, //nolint:errcheck,gosec // the test looks at the other side
+		"the server does not know ranges": func(w http.ResponseWriter) { w.Write(data) }, //nolint:errcheck // the test looks at the other side
 		"the server answers another range": func(w http.ResponseWriter) {
 			w.Header().Set("Content-Range", fmt.Sprintf("bytes 0-%d/%d", len(data)-1, len(data)))
 			w.WriteHeader(http.StatusPartialContent)
-			w.Write(data) //nolint:errcheck,gosec // the test looks at the other side
+			w.Write(data) //nolint:errcheck // the test looks at the other side
 		},
 		"the server refuses the range": func(w http.ResponseWriter) { w.WriteHeader(http.StatusRequestedRangeNotSatisfiable) },
 	} {
@@ -322,7 +322,7 @@ func TestCorruptBlob(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			reg.reset(func(w http.ResponseWriter, r *http.Request, _ int) bool {
 				if isBlob(r, d) {
-					w.Write(body) //nolint:errcheck,gosec // the test looks at the other side
+					w.Write(body) //nolint:errcheck // the test looks at the other side
 					return true
 				}
 				return false
@@ -355,7 +355,7 @@ func TestCorruptBlob(t *testing.T) {
 		second := reg.push(t, "y:1", imageOf(t, "amd64", v1.Config{}, layer))
 		reg.reset(func(w http.ResponseWriter, r *http.Request, _ int) bool {
 			if isBlob(r, d) && strings.HasPrefix(r.URL.Path, "/v2/x/") {
-				w.Write(wrong) //nolint:errcheck,gosec // the test looks at the other side
+				w.Write(wrong) //nolint:errcheck // the test looks at the other side
 				return true
 			}
 			return false
@@ -435,8 +435,8 @@ func TestRetry(t *testing.T) {
 					return false
 				}
 				w.Header().Set("Content-Length", strconv.Itoa(len(compressed(t, layer))))
-				w.Write([]byte{0x1f})    //nolint:errcheck,gosec // the test looks at the other side
-				w.(http.Flusher).Flush() //nolint:forcetypeassert // of httptest
+				w.Write([]byte{0x1f}) //nolint:errcheck // the test looks at the other side
+				w.(http.Flusher).Flush()
 				<-r.Context().Done()
 				return true
 			})
@@ -484,14 +484,14 @@ func TestRetry(t *testing.T) {
 				return false
 			}
 			var from int
-			fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from) //nolint:errcheck,gosec // absent: 0
+			fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from) //nolint:errcheck // absent: 0
 			w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, len(data)-1, len(data)))
 			w.Header().Set("Content-Length", strconv.Itoa(len(data)-from))
 			if from > 0 {
 				w.WriteHeader(http.StatusPartialContent)
 			}
-			w.Write(data[from : from+1000]) //nolint:errcheck,gosec // the test looks at the other side
-			w.(http.Flusher).Flush()        //nolint:forcetypeassert // of httptest
+			w.Write(data[from : from+1000]) //nolint:errcheck // the test looks at the other side
+			w.(http.Flusher).Flush()
 			panic(http.ErrAbortHandler)
 		})
 		s := newStore(t, Options{Retries: 1})
@@ -503,7 +503,7 @@ func TestRetry(t *testing.T) {
 
 // hasty is a transport that waits 200 ms for the first byte.
 func hasty() *http.Transport {
-	tr := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // documented
+	tr := http.DefaultTransport.(*http.Transport).Clone()
 	tr.ResponseHeaderTimeout = 200 * time.Millisecond
 	return tr
 }
@@ -517,8 +517,8 @@ func TestCancel(t *testing.T) {
 	reg.reset(func(w http.ResponseWriter, r *http.Request, n int) bool {
 		if isBlob(r, d) && n == 1 {
 			w.Header().Set("Content-Length", strconv.Itoa(len(data)))
-			w.Write(data[:1000])     //nolint:errcheck,gosec // the test looks at the other side
-			w.(http.Flusher).Flush() //nolint:forcetypeassert // of httptest
+			w.Write(data[:1000]) //nolint:errcheck // the test looks at the other side
+			w.(http.Flusher).Flush()
 			close(started)
 			<-r.Context().Done()
 			return true
@@ -582,7 +582,7 @@ func TestOpen(t *testing.T) {
 		"sha512 only": {DiffID: "sha512:" + strings.Repeat("1", 128), Blob: Descriptor{Digest: digestPrefix + strings.Repeat("2", 64)}},
 	} {
 		if r, err := s.Open(t.Context(), l); err == nil {
-			r.Close() //nolint:errcheck,gosec // not expected
+			r.Close() //nolint:errcheck // not expected
 			t.Errorf("%s: opened", name)
 		}
 	}

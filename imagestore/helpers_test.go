@@ -173,7 +173,7 @@ func tarOf(t testing.TB, entries ...entry) []byte {
 
 // noise is content that does not compress, the same for the same seed.
 func noise(seed uint64, size int) string {
-	src := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // test data
+	src := rand.New(rand.NewPCG(seed, 1)) // test data
 	b := make([]byte, size)
 	for i := range b {
 		b[i] = byte(src.Uint32())
@@ -303,8 +303,8 @@ func cut(inner []byte, n int) func(w http.ResponseWriter, r *http.Request) {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", strconv.Itoa(len(inner)))
 		w.WriteHeader(http.StatusOK)
-		w.Write(inner[:n])          //nolint:errcheck,gosec // the test looks at the other side
-		w.(http.Flusher).Flush()    //nolint:forcetypeassert // of httptest
+		w.Write(inner[:n]) //nolint:errcheck // the test looks at the other side
+		w.(http.Flusher).Flush()
 		panic(http.ErrAbortHandler) // closes the connection
 	}
 }

@@ -429,7 +429,7 @@ func (d *redirectDialer) dial(ctx context.Context, network, _ string) (net.Conn,
 
 func closedPort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test's port
+	l, err := net.Listen("tcp", "127.0.0.1:0") // a test's port
 	if err != nil {
 		t.Fatal(err)
 	}
