@@ -330,8 +330,15 @@ func TestBinaryMirror(t *testing.T) {
 	}
 
 	for _, bad := range [][]string{
-		{""}, {"mirror.example.com"}, {"ftp://mirror.example.com"}, {"/srv/mirror"}, {"https://m.example.com?x"}, {"=https://m.example.com"},
-		{"dl.k8s.io="}, {"https://a.example.com", "https://b.example.com"}, {"dl.k8s.io=https://a.example.com", "https://dl.k8s.io/=https://b.example.com"},
+		{""},
+		{"mirror.example.com"},
+		{"ftp://mirror.example.com"},
+		{"/srv/mirror"},
+		{"https://m.example.com?x"},
+		{"=https://m.example.com"},
+		{"dl.k8s.io="},
+		{"https://a.example.com", "https://b.example.com"},
+		{"dl.k8s.io=https://a.example.com", "https://dl.k8s.io/=https://b.example.com"},
 	} {
 		if got, err := ParseBinaryMirrors(bad); err == nil {
 			t.Errorf("ParseBinaryMirrors(%q) = %v", bad, got)

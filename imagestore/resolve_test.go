@@ -297,8 +297,14 @@ func TestMirror(t *testing.T) {
 
 func TestParseMirrors(t *testing.T) {
 	for _, bad := range [][]string{
-		{"registry.k8s.io"}, {"=x.example.com"}, {"registry.k8s.io="}, {"registry.k8s.io=https://x.example.com"}, {"library=x.example.com"},
-		{"registry.k8s.io=UPPER.example.com/PATH"}, {"registry.k8s.io=a.example.com", "registry.k8s.io/=b.example.com"}, {"registry.k8s.io=localhost:5000/a b"},
+		{"registry.k8s.io"},
+		{"=x.example.com"},
+		{"registry.k8s.io="},
+		{"registry.k8s.io=https://x.example.com"},
+		{"library=x.example.com"},
+		{"registry.k8s.io=UPPER.example.com/PATH"},
+		{"registry.k8s.io=a.example.com", "registry.k8s.io/=b.example.com"},
+		{"registry.k8s.io=localhost:5000/a b"},
 	} {
 		if got, err := ParseMirrors(bad); err == nil {
 			t.Errorf("ParseMirrors(%q) = %v", bad, got)
