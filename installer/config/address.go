@@ -10,8 +10,8 @@ import (
 // NodeAddress chooses the address by which a node is known: the source address of the default route; else the one in whose subnet
 // toward lies (an address that the node must reach anyway, nil for none); else the only global address. A host without default
 // route is the normal case here, and to guess between several networks would make a cluster that works until the first pod
-// is scheduled, so several candidates are an error that lists them. Addresses inside the excluded ranges are not candidates:
-// the bridge of a CNI plugin has an address of the pod range on every run but the first.
+// is scheduled, so several candidates are an error that lists them. Addresses inside the excluded ranges count only where there is no
+// other: the bridge of a CNI plugin has an address of the pod range on every run but the first.
 func NodeAddress(addresses []net.IPNet, defaultRoute, toward net.IP, excluded ...*net.IPNet) (net.IP, error) {
 	var candidates []net.IP
 	for _, a := range addresses {
@@ -32,6 +32,9 @@ func NodeAddress(addresses []net.IPNet, defaultRoute, toward net.IP, excluded ..
 	}
 	switch len(candidates) {
 	case 0:
+		if len(excluded) > 0 {
+			return NodeAddress(addresses, defaultRoute, toward)
+		}
 		return nil, errors.New("this host has no global IP address")
 	case 1:
 		return candidates[0], nil

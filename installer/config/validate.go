@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -58,7 +59,7 @@ func (p *problems) cluster(c *ClusterConfiguration) {
 	if c.CACertificateValidityPeriod.Duration < c.CertificateValidityPeriod.Duration {
 		p.add("caCertificateValidityPeriod", "%s is shorter than certificateValidityPeriod, and no certificate outlives its CA", c.CACertificateValidityPeriod.Duration)
 	}
-	for name := range c.FeatureGates {
+	for _, name := range slices.Sorted(maps.Keys(c.FeatureGates)) {
 		if !regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]*$`).MatchString(name) {
 			p.add("featureGates", "%q is not the name of a feature gate", name)
 		}
@@ -105,9 +106,9 @@ func (p *problems) etcd(e *Etcd) {
 	if secure && x.CAFile == "" {
 		p.add("etcd.external.caFile", "is needed for https endpoints")
 	}
-	for field, path := range map[string]string{"caFile": x.CAFile, "certFile": x.CertFile, "keyFile": x.KeyFile} {
-		if path != "" {
-			p.absolute("etcd.external."+field, path)
+	for _, f := range []struct{ name, path string }{{"caFile", x.CAFile}, {"certFile", x.CertFile}, {"keyFile", x.KeyFile}} {
+		if f.path != "" {
+			p.absolute("etcd.external."+f.name, f.path)
 		}
 	}
 }

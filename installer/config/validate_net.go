@@ -57,11 +57,14 @@ func (p *problems) networking(c *ClusterConfiguration, advertise net.IP) {
 	if advertise == nil {
 		return
 	}
-	for field, list := range map[string][]*net.IPNet{"networking.serviceSubnet": services, "networking.podSubnet": pods} {
-		for _, s := range list {
-			if s.Contains(advertise) {
-				p.add(field, "%s contains the address %s of this node, which would no longer be reachable: choose another range", s, advertise)
-			}
+	p.apart("networking.serviceSubnet", services, advertise)
+	p.apart("networking.podSubnet", pods, advertise)
+}
+
+func (p *problems) apart(field string, ranges []*net.IPNet, node net.IP) {
+	for _, r := range ranges {
+		if r.Contains(node) {
+			p.add(field, "%s contains the address %s of this node, which would no longer be reachable: choose another range", r, node)
 		}
 	}
 }
