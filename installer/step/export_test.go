@@ -1,0 +1,4 @@
+package step
+
+// LoopbackGet is loopbackGet, for tests.
+var LoopbackGet = loopbackGet
