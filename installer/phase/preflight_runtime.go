@@ -51,20 +51,25 @@ func (in *inspection) runtime(ctx context.Context) {
 	}
 }
 
-// sandbox compares the image that the runtime starts every pod with.
+// sandbox compares what the runtime is configured with and what the bundle needs.
 func (in *inspection) sandbox(ctx context.Context) {
 	info, err := in.s.runtimeInfo(ctx)
-	want := pauseImage(in.contract)
-	if err != nil || !sandboxDiffers(info, want) || in.s.ConfigureRuntime {
-		return
-	}
-	edit, err := sandboxEdit(in.r, info, want)
 	if err != nil {
-		in.failAdvise("SandboxImage", err.Error(), "%s starts every pod with sandbox image %s, and the bundle has %s", info.Name, info.SandboxImage, want)
+		return // reported already
+	}
+	want := pauseImage(in.contract)
+	misfits := runtimeMisfits(info, want)
+	if len(misfits) == 0 {
 		return
 	}
-	e := &SandboxError{Info: info, Want: want, Edit: edit}
-	in.failAdvise("SandboxImage", e.Hint(), "%v", e)
+	e := &RuntimeConfigError{Info: info, Misfits: misfits}
+	e.Edit, e.Err = in.s.runtimeEdit(ctx, in.r, info, want)
+	if in.s.ConfigureRuntime && e.Err == nil {
+		return
+	}
+	for _, m := range misfits {
+		in.failAdvise(m.Check, e.Hint(), "%s: %s", info.Name, m.What)
+	}
 }
 
 // disk asks for room only for what is not there yet.

@@ -1,0 +1,95 @@
+package phase
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"kubebundle/installer/step"
+)
+
+const debianConfig = `version = 2
+
+[plugins]
+  [plugins."io.containerd.grpc.v1.cri"]
+    [plugins."io.containerd.grpc.v1.cri".cni]
+      bin_dir = "/usr/lib/cni"
+      conf_dir = "/etc/cni/net.d"
+`
+
+func TestRuntimeThatDoesNotFit(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		breaks  func(rt *fakeRuntime)
+		config  string
+		check   string
+		lines   string // in the hint
+		changed string // in the file
+	}{
+		{
+			"sandbox image", func(rt *fakeRuntime) { rt.info.Version, rt.info.SandboxImage = "1.7.28", "registry.k8s.io/pause:3.6" }, "version = 2\n", "SandboxImage",
+			`sandbox_image = "registry.k8s.io/pause:3.10.1"`, `sandbox_image = "registry.k8s.io/pause:3.10.1"`,
+		},
+		{
+			"CNI folder", func(rt *fakeRuntime) { rt.info.Version, rt.info.CNIBinDirs = "1.7.28", []string{"/usr/lib/cni"} }, debianConfig, "CNIBinDir",
+			`bin_dir = "/opt/cni/bin"`, `bin_dir = "/opt/cni/bin"`,
+		},
+		{
+			"CRI off", func(rt *fakeRuntime) { rt.info.Root, rt.info.SandboxImage, rt.info.CgroupDriver = "", "", "" }, "disabled_plugins = [\"cri\"]\nversion = 2\n", "CRI",
+			"disabled_plugins = []", "disabled_plugins = []",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m, rt := goodHost(t), goodRuntime()
+			c.breaks(rt)
+			write(t, m, "/etc/containerd/config.toml", c.config)
+			s := initState(t, m, rt)
+
+			_, err := Preflight{}.Plan(t.Context(), s, m)
+			if err == nil {
+				t.Fatal("preflight lets it pass")
+			}
+			if p := find(t, s.Problems, c.check); !strings.Contains(p.Advice, c.lines) || !strings.Contains(p.Advice, "--configure-runtime") {
+				t.Errorf("got advice %q, want %q in it", p.Advice, c.lines)
+			}
+
+			_, err = LoadImages{}.Plan(t.Context(), s, m) // preflight was skipped
+			var misfit *RuntimeConfigError
+			if !errors.As(err, &misfit) || !strings.Contains(misfit.Hint(), c.lines) {
+				t.Fatalf("got %v", err)
+			}
+
+			s = initState(t, m, rt)
+			s.ConfigureRuntime = true
+			if _, err := (Preflight{}).Plan(t.Context(), s, m); err != nil {
+				t.Error(err)
+			}
+			steps, err := LoadImages{}.Plan(t.Context(), s, m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, ok := steps[0].(step.File)
+			if !ok || f.Path != "/etc/containerd/config.toml" || !strings.Contains(string(f.Data), c.changed) || f.Mode != 0o600 {
+				t.Errorf("got %v\n%s", steps[0], f.Data)
+			}
+			if u, ok := steps[1].(step.Unit); !ok || u.Name != "containerd.service" || !u.Start {
+				t.Errorf("got %v, want a restart of containerd", steps[1])
+			}
+			if _, ok := steps[len(steps)-1].(step.Images); !ok {
+				t.Error("the images are not loaded after it")
+			}
+		})
+	}
+}
+
+func TestRuntimeConfigThatCannotBeEdited(t *testing.T) {
+	m, rt := goodHost(t), goodRuntime()
+	rt.info.SandboxImage = "registry.k8s.io/pause:3.6"
+	write(t, m, "/etc/containerd/config.toml", "[plugins.cri]\nsandbox_image = \"x\"\n") // version 1
+	s := initState(t, m, rt)
+	s.ConfigureRuntime = true
+	_, err := Preflight{}.Plan(t.Context(), s, m)
+	if err == nil || !strings.Contains(err.Error(), "[SandboxImage]") || !strings.Contains(err.Error(), "containerd config migrate") {
+		t.Errorf("got %v", err)
+	}
+}
