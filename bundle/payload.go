@@ -23,7 +23,7 @@ func (b *Bundle) Payload(ctx context.Context) (*PayloadReader, error) {
 	p := &PayloadReader{b: b, raw: raw, seen: make([]bool, len(b.entries))}
 	p.in = &payloadInput{ctx: ctx, r: raw, sum: sha256.New(), limit: b.contract.Payload.Size}
 	p.dec, err = zstd.NewReader(p.in,
-		zstd.WithDecoderMaxWindow(uint64(b.contract.Payload.WindowBytes)), //nolint:gosec // Validate bounds it
+		zstd.WithDecoderMaxWindow(uint64(b.contract.Payload.WindowBytes)), // Validate bounds it
 		zstd.WithDecoderLowmem(true),
 	)
 	if err != nil {
@@ -247,7 +247,7 @@ type onlyReader struct{ io.Reader }
 
 // payloadInput is the compressed payload: counted, hashed, cancellable.
 type payloadInput struct {
-	ctx   context.Context //nolint:containedctx // a Reader has no other way to be cancelled
+	ctx   context.Context // a Reader has no other way to be cancelled
 	r     io.Reader
 	sum   hash.Hash
 	n     int64

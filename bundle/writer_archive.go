@@ -170,7 +170,7 @@ func (c *countWriter) Write(b []byte) (int, error) {
 }
 
 type ctxReader struct {
-	ctx context.Context //nolint:containedctx // a Reader has no other way to be cancelled
+	ctx context.Context // a Reader has no other way to be cancelled
 	r   io.Reader
 }
 

@@ -204,7 +204,7 @@ func smallFile(path string, data []byte) packed {
 }
 
 func installFile(path string) (packed, error) {
-	f, err := os.Open(path) //nolint:gosec // the user names it
+	f, err := os.Open(path)
 	if err != nil {
 		return packed{}, bare(err)
 	}

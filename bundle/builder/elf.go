@@ -76,7 +76,7 @@ func checkArch(head []byte, arch release.Arch) error {
 }
 
 func checkProgram(path string, arch release.Arch) error {
-	f, err := os.Open(path) //nolint:gosec // the cache or the user names it
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}

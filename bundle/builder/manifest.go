@@ -60,7 +60,7 @@ func (b *Builder) readSource(ctx context.Context, source string) ([]byte, error)
 	if isURL(source) {
 		return b.get(ctx, source)
 	}
-	f, err := os.Open(source) //nolint:gosec // the user names it
+	f, err := os.Open(source)
 	if err != nil {
 		return nil, bare(err)
 	}

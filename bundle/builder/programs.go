@@ -174,7 +174,7 @@ type tarGz struct {
 }
 
 func openTarGz(path string) (*tarGz, error) {
-	f, err := os.Open(path) //nolint:gosec // a file of the cache
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}

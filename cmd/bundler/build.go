@@ -209,7 +209,7 @@ func sourceDateEpoch(s string) (time.Time, error) {
 
 // readImagesFile reads one reference per line.
 func readImagesFile(path string) ([]string, error) {
-	f, err := os.Open(path) //nolint:gosec // the user names it
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("images file: %w", err)
 	}

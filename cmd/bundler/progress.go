@@ -29,7 +29,7 @@ func (a *app) newProgress() *progress {
 		p.json = json.NewEncoder(a.err)
 		return p
 	}
-	if f, ok := a.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) && !a.verbose { //nolint:gosec // a descriptor fits an int
+	if f, ok := a.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) && !a.verbose {
 		p.bars = newBars(f)
 	}
 	return p

@@ -82,7 +82,7 @@ func oneBundle(cmd *cobra.Command, args []string) error {
 }
 
 // version is set by the build: -ldflags "-X main.version=v1.2.3".
-var version = "" //nolint:gochecknoglobals // the linker sets it
+var version = ""
 
 func programVersion() string {
 	if version != "" {

@@ -75,7 +75,7 @@ func setup(env *testscript.Env) error {
 	)
 	for _, arch := range []string{"amd64", "arm64"} {
 		path := filepath.Join(env.WorkDir, "install-"+arch)
-		if err := os.WriteFile(path, buildertest.ELF(release.Arch(arch), "install"), 0o755); err != nil { //nolint:gosec // a program
+		if err := os.WriteFile(path, buildertest.ELF(release.Arch(arch), "install"), 0o755); err != nil {
 			return err
 		}
 	}
