@@ -17,8 +17,8 @@ import (
 
 func upCmd(log *slog.Logger) *cobra.Command {
 	var (
-		version, rt, with, bundle string
-		cps, workers              int
+		version, rt, with, bundle, effort string
+		cps, workers                      int
 	)
 	cmd := &cobra.Command{
 		Use:   "up",
@@ -30,6 +30,7 @@ func upCmd(log *slog.Logger) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			env.Compression = effort
 			if cps < 1 {
 				return errors.New("a cluster needs a control plane")
 			}
@@ -61,6 +62,7 @@ func upCmd(log *slog.Logger) *cobra.Command {
 	f.IntVar(&workers, "workers", 1, "hosts without")
 	f.StringVar(&rt, "runtime", string(hosts.Containerd), fmt.Sprintf("what the hosts have installed, one of %v", hosts.Runtimes()))
 	f.StringVar(&bundle, "bundle", "", "bundle `FILE` to install instead of one that is built from the working tree")
+	f.StringVar(&effort, "compression", "", "bundler's flag of that name; fast saves half a minute")
 	f.StringVar(&with, "with", "install", "who makes the cluster: install (ours) or kubeadm (the yardstick)")
 	return cmd
 }

@@ -25,7 +25,9 @@ type Env struct {
 	Builder   *upstream.Builder
 	Upstream  *upstream.Upstream
 	Manifests []string // files that are applied when the control plane stands
-	Log       *slog.Logger
+	// Compression is bundler's flag of that name; "" is its default.
+	Compression string
+	Log         *slog.Logger
 }
 
 // Cluster is a cluster of lab hosts.

@@ -36,6 +36,9 @@ func (e *Env) Install(ctx context.Context, o InstallOptions) (*Cluster, error) {
 		if err := o.Bundle.Carry(ctx, h); err != nil {
 			return c, fmt.Errorf("carry the bundle to %s: %w", h.Name, err)
 		}
+		if err := Forwarding(ctx, h); err != nil {
+			return c, err
+		}
 	}
 	cfg, err := InitConfig(e.Lab.Machine, e.Upstream.Version)
 	if err != nil {
@@ -69,6 +72,14 @@ func (e *Env) Install(ctx context.Context, o InstallOptions) (*Cluster, error) {
 		}
 	}
 	return c, c.AwaitReady(ctx)
+}
+
+// Forwarding turns IPv4 forwarding on, now and after a reboot: a person does so because kubeadm's and our preflight ask for it.
+func Forwarding(ctx context.Context, h *hosts.Host) error {
+	if err := h.WriteFile("/etc/sysctl.d/99-kubernetes.conf", []byte("net.ipv4.ip_forward = 1\n"), 0o644); err != nil {
+		return err
+	}
+	return h.Run(ctx, "sysctl", "-qw", "net.ipv4.ip_forward=1")
 }
 
 // JoinArgs takes the join command out of what init or `token create --print-join-command` printed.

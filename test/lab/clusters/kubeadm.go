@@ -177,13 +177,12 @@ func (e *Env) kubeadmHost(ctx context.Context, h *hosts.Host) error {
 		{"systemctl", "restart", "containerd"},
 		{"systemctl", "enable", "kubelet"},
 		{"systemctl", "enable", "--now", "lab-service-route"},
-		{"sysctl", "-qw", "net.ipv4.ip_forward=1"},
 	} {
 		if err := h.Run(ctx, cmd...); err != nil {
 			return err
 		}
 	}
-	return h.WriteFile("/etc/sysctl.d/k8s.conf", []byte("net.ipv4.ip_forward = 1\n"), 0o644)
+	return Forwarding(ctx, h)
 }
 
 func withSandbox(conf string, rt hosts.Runtime, pause string) string {

@@ -51,7 +51,11 @@ func (e *Env) BuildBundle(ctx context.Context, p Programs) (Bundle, error) {
 	if err != nil {
 		return Bundle{}, err
 	}
-	inputs := []string{key, e.Upstream.Version}
+	effort := e.Compression
+	if effort == "" {
+		effort = "default"
+	}
+	inputs := []string{key, e.Upstream.Version, effort}
 	for _, i := range e.Upstream.Images {
 		inputs = append(inputs, i.Ref(), i.Index)
 	}
@@ -71,7 +75,7 @@ func (e *Env) BuildBundle(ctx context.Context, p Programs) (Bundle, error) {
 		defer s.Close() //nolint:errcheck // only reads
 		args := []string{
 			"build", "--version", e.Upstream.Version, "--arch", runtime.GOARCH, "--output-dir", tmp, "--installer", p.Installer,
-			"--cache-dir", filepath.Join(e.Dir, "bundler-cache"),
+			"--compression", effort, "--cache-dir", filepath.Join(e.Dir, "bundler-cache"),
 		}
 		for _, m := range e.Manifests {
 			args = append(args, "--manifest", m)
