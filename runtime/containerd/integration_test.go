@@ -1,21 +1,16 @@
 package containerd
 
 import (
-	"archive/tar"
 	"context"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
-	"github.com/containerd/continuity/sysx"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -98,60 +93,15 @@ func tree(t *testing.T, r *Runtime, img cruntime.Image) map[string]string {
 		t.Fatal(err)
 	}
 	defer sn.Remove(ctx, key)
-	out := map[string]string{}
-	err = mount.WithTempMount(ctx, mounts, func(root string) error {
-		return filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
-			rel, _ := filepath.Rel(root, path)
-			if err != nil || rel == "." {
-				return err
-			}
-			out[rel], err = describe(path)
-			return err
-		})
+	var out map[string]string
+	err = mount.WithTempMount(ctx, mounts, func(root string) (err error) {
+		out, err = runtimetest.Walk(root)
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return out
-}
-
-func describe(path string) (string, error) {
-	fi, err := os.Lstat(path)
-	if err != nil {
-		return "", err
-	}
-	st := fi.Sys().(*syscall.Stat_t)
-	h := &tar.Header{Mode: int64(st.Mode & 0o7777), Uid: int(st.Uid), Gid: int(st.Gid)}
-	var body []byte
-	switch {
-	case fi.Mode().IsRegular():
-		h.Typeflag = tar.TypeReg
-		if body, err = os.ReadFile(path); err != nil {
-			return "", err
-		}
-	case fi.IsDir():
-		h.Typeflag = tar.TypeDir
-	case fi.Mode()&fs.ModeSymlink != 0:
-		h.Typeflag = tar.TypeSymlink
-		if h.Linkname, err = os.Readlink(path); err != nil {
-			return "", err
-		}
-	case fi.Mode()&fs.ModeCharDevice != 0:
-		h.Typeflag = tar.TypeChar
-	}
-	attrs, err := sysx.LListxattr(path)
-	if err != nil {
-		return "", err
-	}
-	h.PAXRecords = map[string]string{}
-	for _, a := range attrs {
-		v, err := sysx.LGetxattr(path, a)
-		if err != nil {
-			return "", err
-		}
-		h.PAXRecords[a] = string(v)
-	}
-	return runtimetest.Describe(h, body, int(st.Nlink)), nil
 }
 
 func chainOf(img cruntime.Image) string {

@@ -36,7 +36,7 @@ func testTree(t *testing.T, h Host) {
 			File("keep", 0o600, "kept"), File("swap", 0o644, "a file first"), Dir("tmp", 0o1777), Dir("dirswap", 0o755), File("dirswap/x", 0o644, "hidden"),
 		),
 		Layer(
-			Dir("opaque", 0o750), Opaque("opaque"), File("opaque/new", 0o644, "shown"),
+			Dir("opaque", 0o755), Opaque("opaque"), File("opaque/new", 0o644, "shown"),
 			Dir("gone", 0o755), Whiteout("gone", "file"), Whiteout("gone", "dir"),
 			Dir("swap", 0o700), File("swap/inside", 0o640, "then a folder"), File("dirswap", 0o644, "a file now"),
 			tar.Header{Typeflag: tar.TypeReg, Name: "owned", Mode: 0o2750, Uid: 65532, Gid: 65533, PAXRecords: map[string]string{"body": "nonroot"}},
@@ -60,7 +60,7 @@ func testTree(t *testing.T, h Host) {
 		"etc/real/through": `file 0644 0:0 links=1 "a symlink"`,
 		"gone":             "dir 0755 0:0",
 		"keep":             `file 0600 0:0 links=1 "kept"`,
-		"opaque":           "dir 0750 0:0",
+		"opaque":           "dir 0755 0:0",
 		"opaque/new":       `file 0644 0:0 links=1 "shown"`,
 		"opaque/newer":     `file 0644 0:0 links=1 "on top"`,
 		"owned":            `file 2750 65532:65533 links=1 "nonroot"`,
@@ -256,7 +256,7 @@ func testMovedTag(t *testing.T, h Host) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Runtime.Remove(t.Context(), []string{b.Ref, n.Digest}); err != nil {
+	if err := h.Runtime.Remove(t.Context(), []string{b.Ref, n.Digest, a.Config.Digest}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -1,9 +1,7 @@
 package runtimetest
 
 import (
-	"archive/tar"
 	"context"
-	"fmt"
 	"math/rand"
 	"slices"
 	"strconv"
@@ -18,7 +16,7 @@ import (
 // Host is a runtime with what the suite needs around it.
 type Host struct {
 	Runtime cruntime.Runtime
-	// Tree gives the file tree of an image: for each path without leading slash a line of [Describe].
+	// Tree gives the file tree of an image: for each path without leading slash a line of text as [Walk] makes it.
 	Tree func(t *testing.T, img cruntime.Image) map[string]string
 	// Visible lists the names under which the runtime now knows images.
 	Visible func(t *testing.T) []string
@@ -26,23 +24,6 @@ type Host struct {
 	Leftovers func(t *testing.T) []string
 	// Restart restarts the daemon; Runtime stays usable.
 	Restart func(t *testing.T)
-}
-
-// Describe is the one way in which trees are compared: kind, mode with setuid bits, owner, content, link target, extended attributes.
-// Links is the number of names of a regular file.
-func Describe(h *tar.Header, body []byte, links int) string {
-	kind := map[byte]string{tar.TypeReg: "file", tar.TypeDir: "dir", tar.TypeSymlink: "symlink", tar.TypeChar: "char"}[h.Typeflag]
-	s := fmt.Sprintf("%s %04o %d:%d", kind, h.Mode&0o7777, h.Uid, h.Gid)
-	switch h.Typeflag {
-	case tar.TypeReg:
-		s += fmt.Sprintf(" links=%d %q", links, body)
-	case tar.TypeSymlink:
-		s = "symlink " + h.Linkname
-	}
-	for k, v := range h.PAXRecords {
-		s += fmt.Sprintf(" %s=%q", strings.TrimPrefix(k, "SCHILY.xattr."), v)
-	}
-	return s
 }
 
 // Run runs the suite. newHost is called once per test and may share a daemon: every test uses images of its own and removes them.
