@@ -92,6 +92,9 @@ func (CoreDNS) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, 
 	if err != nil {
 		return nil, err
 	}
+	if err := s.patchDNS(objs, r); err != nil {
+		return nil, err
+	}
 	what := "CoreDNS"
 	if c.KubeDNS {
 		what = "kube-dns"

@@ -29,7 +29,7 @@ func (Etcd) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, err
 	if err != nil || c.Etcd.External != nil {
 		return nil, err
 	}
-	f, err := manifests.StaticPod(c, n, string(release.Etcd))
+	f, err := s.staticPod(c, n, string(release.Etcd), r)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (p ControlPlane) Plan(ctx context.Context, s *State, r host.Reader) ([]step
 		if Skipped(s.skips(), p.Name()+"/"+subName(comp)) {
 			continue
 		}
-		f, err := manifests.StaticPod(c, n, comp)
+		f, err := s.staticPod(c, n, comp, r)
 		if err != nil {
 			return nil, err
 		}

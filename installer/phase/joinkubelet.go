@@ -32,6 +32,9 @@ func (JoinKubeletStart) Plan(ctx context.Context, s *State, r host.Reader) ([]st
 	if err != nil {
 		return nil, err
 	}
+	if files, err = s.patchKubelet(files, r); err != nil {
+		return nil, err
+	}
 	steps := []step.Step{step.File{Path: s.Join.CACertPath, Mode: 0o644, Data: s.ClusterInfo.CAPEM}}
 	joined, err := s.joined(r, n)
 	if err != nil {

@@ -33,6 +33,9 @@ func (KubeletStart) Plan(ctx context.Context, s *State, r host.Reader) ([]step.S
 	if err != nil {
 		return nil, err
 	}
+	if files, err = s.patchKubelet(files, r); err != nil {
+		return nil, err
+	}
 	return kubeletSteps(s, files), nil
 }
 

@@ -30,7 +30,7 @@ func (in *inspection) own(ctx context.Context) {
 			if comp == string(release.Etcd) && c.Etcd.External != nil {
 				continue
 			}
-			f, err := manifests.StaticPod(c, n, comp)
+			f, err := in.s.staticPod(c, n, comp, in.r)
 			if err != nil {
 				continue
 			}
@@ -158,6 +158,9 @@ func (in *inspection) credentials(ctx context.Context) {
 	if err != nil {
 		in.failAdvise("Configuration", "", "%v", err)
 		return
+	}
+	if _, err := in.s.patches(in.r); err != nil {
+		in.failAdvise("Configuration", "", "%v", err)
 	}
 	specs, err := manifests.Certificates(c, n)
 	if err != nil {

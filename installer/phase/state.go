@@ -61,6 +61,7 @@ type State struct {
 
 	looked  bool // Facts are there
 	runtime *cruntime.Info
+	patched map[string][]patch
 }
 
 // Discoverer is what join needs to read from the cluster while planning.

@@ -39,7 +39,7 @@ func (WaitControlPlane) Plan(ctx context.Context, s *State, r host.Reader) ([]st
 	t := s.timeouts()
 	steps := []step.Step{step.KubeletHealthy(t.KubeletHealthCheck)}
 	for _, comp := range components() {
-		u, err := healthURL(c, n, comp)
+		u, err := s.healthURL(c, n, comp, r)
 		if err != nil {
 			return nil, err
 		}
@@ -50,8 +50,8 @@ func (WaitControlPlane) Plan(ctx context.Context, s *State, r host.Reader) ([]st
 }
 
 // healthURL is the liveness probe of a component's static pod, as seen from the host.
-func healthURL(c *manifests.Cluster, n *manifests.Node, component string) (string, error) {
-	f, err := manifests.StaticPod(c, n, component)
+func (s *State) healthURL(c *manifests.Cluster, n *manifests.Node, component string, r host.Reader) (string, error) {
+	f, err := s.staticPod(c, n, component, r)
 	if err != nil {
 		return "", err
 	}
