@@ -30,7 +30,7 @@ type Lock struct {
 // AcquireLock takes the lock at path, or says at once who has it. The kernel releases it with the process, however that ends.
 func AcquireLock(path, command string) (*Lock, error) {
 	for {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600) //nolint:gosec // a fixed path of ours
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 		if err != nil {
 			return nil, fmt.Errorf("lock: %w", err)
 		}

@@ -78,11 +78,15 @@ func exitCode(err error, signalled bool) int {
 }
 
 // report tells a person what went wrong and what to do.
-func (a *app) report(err error) {
-	fmt.Fprintf(a.err, "error: %s\n", strings.TrimSpace(err.Error()))
+func (a *app) report(err error, signalled bool) {
+	text := strings.TrimSpace(err.Error())
+	if signalled && errors.Is(err, context.Canceled) {
+		text = "interrupted: " + strings.TrimSuffix(strings.TrimSuffix(text, context.Canceled.Error()), ": ")
+	}
+	a.say("error: %s\n", text)
 	if h := installer.Hint(err); h != "" {
 		for line := range strings.Lines(h) {
-			fmt.Fprintf(a.err, "hint: %s\n", strings.TrimRight(line, "\n"))
+			a.say("hint: %s\n", strings.TrimRight(line, "\n"))
 		}
 	}
 }

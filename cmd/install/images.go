@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"text/tabwriter"
+	"strings"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -42,11 +42,11 @@ func (a *app) imagesList() *cobra.Command {
 			if a.output == "json" {
 				return a.printJSON(out)
 			}
-			w := tabwriter.NewWriter(a.out, 0, 4, 3, ' ', 0)
+			rows := make([][]string, 0, len(out))
 			for _, i := range out {
-				fmt.Fprintf(w, "%s\t%s\t%s\n", i.Ref, i.Digest, humanize.Bytes(uint64(max(i.Size, 0))))
+				rows = append(rows, []string{i.Ref, i.Digest, humanize.Bytes(uint64(max(i.Size, 0)))})
 			}
-			return w.Flush()
+			return a.printTable(rows)
 		},
 	}
 }
@@ -100,16 +100,14 @@ func (a *app) imagesCheck() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				refs := make([]string, 0, len(missing))
+				for _, m := range missing {
+					refs = append(refs, m.Ref)
+				}
 				if a.output == "json" {
-					refs := make([]string, 0, len(missing))
-					for _, m := range missing {
-						refs = append(refs, m.Ref)
-					}
 					err = a.printJSON(map[string][]string{"missing": refs})
-				} else {
-					for _, m := range missing {
-						fmt.Fprintln(a.out, m.Ref)
-					}
+				} else if len(refs) > 0 {
+					_, err = fmt.Fprintln(a.out, strings.Join(refs, "\n"))
 				}
 				if len(missing) > 0 {
 					return errors.Join(err, &imagesError{missing})

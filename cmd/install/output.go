@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -20,6 +21,20 @@ func (a *app) printJSON(v any) error {
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
 }
+
+// printTable writes rows to standard output in columns.
+func (a *app) printTable(rows [][]string) error {
+	w := tabwriter.NewWriter(a.out, 0, 4, 3, ' ', 0)
+	for _, r := range rows {
+		if _, err := fmt.Fprintln(w, strings.Join(r, "\t")); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
+}
+
+// say tells a person something. That nobody can hear it must not stop an installation.
+func (a *app) say(format string, args ...any) { _, _ = fmt.Fprintf(a.err, format, args...) }
 
 // listener gives what shows the events of a run: JSON lines, a terminal or a pipe, all on standard error.
 func (a *app) listener() func(installer.Event) {
@@ -117,6 +132,8 @@ func progressText(ev installer.Event) string {
 	}
 }
 
+func (p *printer) print(format string, args ...any) { _, _ = fmt.Fprintf(p.w, format, args...) } // see say
+
 func (p *printer) status(phase, text string) {
 	if !p.tty {
 		return
@@ -127,19 +144,19 @@ func (p *printer) status(phase, text string) {
 		line = string([]rune(line)[:p.width-1])
 	}
 	p.open = true
-	fmt.Fprintf(p.w, "\r\x1b[K%s", line)
+	p.print("\r\x1b[K%s", line)
 }
 
 func (p *printer) line(mark, phase, text string) {
 	if p.open {
-		fmt.Fprint(p.w, "\r\x1b[K")
+		p.print("\r\x1b[K")
 		p.open = false
 	}
 	if p.tty {
-		fmt.Fprintf(p.w, "%s %-20s %s\n", mark, phase, text)
+		p.print("%s %-20s %s\n", mark, phase, text)
 		return
 	}
-	fmt.Fprintf(p.w, "%s: %s\n", phase, text)
+	p.print("%s: %s\n", phase, text)
 }
 
 func elapsed(d time.Duration) string {
@@ -170,14 +187,15 @@ func (a *app) planPrinter() func(installer.Event) {
 			}
 		}
 	}
+	p := &printer{w: a.out}
 	return func(ev installer.Event) {
 		switch {
 		case ev.Step != "" && ev.State == installer.Planned:
-			fmt.Fprintf(a.out, "%-20s %s\n", ev.Phase, ev.Step)
+			p.print("%-20s %s\n", ev.Phase, ev.Step)
 		case ev.Step != "" && ev.State == installer.Satisfied && a.verbose > 0:
-			fmt.Fprintf(a.out, "%-20s %s (is so already)\n", ev.Phase, ev.Step)
+			p.print("%-20s %s (is so already)\n", ev.Phase, ev.Step)
 		case ev.Step == "" && ev.State == installer.Skipped:
-			fmt.Fprintf(a.out, "%-20s skipped\n", ev.Phase)
+			p.print("%-20s skipped\n", ev.Phase)
 		default:
 		}
 	}
@@ -189,10 +207,10 @@ func (a *app) summary(workflow string, s installer.Summary, dryRun bool) {
 	case a.output == "json":
 		_ = json.NewEncoder(a.err).Encode(map[string]any{"workflow": workflow, "steps": s.Steps, "changed": s.Changed, "elapsedNanoseconds": s.Elapsed})
 	case dryRun:
-		fmt.Fprintf(a.err, "%s: %d of %s would be needed; nothing was changed\n", workflow, s.Changed, plural(s.Steps, "step"))
+		a.say("%s: %d of %s would be needed; nothing was changed\n", workflow, s.Changed, plural(s.Steps, "step"))
 	case s.Changed == 0:
-		fmt.Fprintf(a.err, "%s: nothing to do: 0 of %s needed\n", workflow, plural(s.Steps, "step"))
+		a.say("%s: nothing to do: 0 of %s needed\n", workflow, plural(s.Steps, "step"))
 	default:
-		fmt.Fprintf(a.err, "%s: done: %d of %s needed, %s\n", workflow, s.Changed, plural(s.Steps, "step"), elapsed(s.Elapsed))
+		a.say("%s: done: %d of %s needed, %s\n", workflow, s.Changed, plural(s.Steps, "step"), elapsed(s.Elapsed))
 	}
 }

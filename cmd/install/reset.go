@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,7 +15,7 @@ func (a *app) resetCmd() *cobra.Command {
 	var images bool
 	cmd := &cobra.Command{
 		Use: "reset", Short: "Take back what init or join did to this host", Args: noArgs,
-		Long: "Take back what init or join did to this host: the journal backwards, then a sweep of what the cluster's programs left.\n" +
+		Long: "Take back what init or join did to this host: a sweep of what the cluster's programs left, then the journal backwards.\n" +
 			"Files that were there before are put back. Not touched: images (see --images), network interfaces and packet filter rules\n" +
 			"(a reboot removes them), kubeconfigs in home folders.\n\nPhases: " + strings.Join(installer.ResetPhases(), ", "),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -43,7 +42,7 @@ func (a *app) resetCmd() *cobra.Command {
 			}
 			j, err := installer.OpenJournal(a.host)
 			if err != nil {
-				fmt.Fprintf(a.err, "warning: %v\n", err) // reset goes on with what can be read
+				a.say("warning: %v\n", err) // reset goes on with what can be read
 			}
 			t, closeAll := a.target(func() string { return cfg.CRISocket })
 			defer closeAll()
@@ -52,10 +51,14 @@ func (a *app) resetCmd() *cobra.Command {
 				r.Events = a.planPrinter()
 			}
 			sum, err := r.Run(ctx, cfg.DryRun)
-			if err == nil {
-				a.summary("reset", sum, cfg.DryRun)
+			if err != nil {
+				return err
 			}
-			return err
+			a.summary("reset", sum, cfg.DryRun)
+			if !cfg.DryRun && a.output != "json" {
+				a.say("%s", resetLeaves)
+			}
+			return nil
 		},
 	}
 	f.AddFlags(cmd.Flags())
@@ -63,9 +66,13 @@ func (a *app) resetCmd() *cobra.Command {
 	return cmd
 }
 
+// resetLeaves is what a person should know after a reset.
+const resetLeaves = `not touched: images, network interfaces of the pod network and packet filter rules (a reboot removes those), kubeconfigs in home folders
+`
+
 // confirm wants a yes on standard input, as kubeadm does.
 func (a *app) confirm(question string) error {
-	fmt.Fprint(a.err, question)
+	a.say("%s", question)
 	line, _ := bufio.NewReader(a.in).ReadString('\n') // no line is no yes
 	switch strings.ToLower(strings.TrimSpace(line)) {
 	case "y", "yes":

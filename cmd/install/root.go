@@ -37,7 +37,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	cmd.SetErr(a.err)
 	err := cmd.ExecuteContext(ctx)
 	if err != nil {
-		a.report(err)
+		a.report(err, ctx.Err() != nil)
 	}
 	return exitCode(err, ctx.Err() != nil)
 }

@@ -50,7 +50,7 @@ func runInScript() {
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, host: h, runtime: openFake, lockPath: filepath.Join(root, "run", "lock")}
 	code := a.run(ctx, os.Args[1:])
 	stop()
-	os.Exit(code) //nolint:forbidigo // this is the main function of the scripts' program
+	os.Exit(code)
 }
 
 func TestScripts(t *testing.T) {

@@ -34,23 +34,21 @@ func (a *app) statusCmd() *cobra.Command {
 			if a.output == "json" {
 				return a.printJSON(s)
 			}
-			fmt.Fprintf(a.out, "node:      %s\n", s.Node)
+			installed := "no"
 			switch {
-			case s.Workflow == "":
-				fmt.Fprintln(a.out, "installed: no")
-			case s.Complete:
-				fmt.Fprintf(a.out, "installed: %s, Kubernetes %s\n", s.Workflow, s.Version)
-			default:
-				fmt.Fprintf(a.out, "installed: half-way (%s, Kubernetes %s); run the same command again to go on\n", s.Workflow, s.Version)
+			case s.Workflow != "" && s.Complete:
+				installed = fmt.Sprintf("%s, Kubernetes %s", s.Workflow, s.Version)
+			case s.Workflow != "":
+				installed = fmt.Sprintf("half-way (%s, Kubernetes %s); run the same command again to go on", s.Workflow, s.Version)
 			}
-			fmt.Fprintf(a.out, "kubelet:   %s\n", s.Kubelet)
+			rows := [][]string{{"node:", s.Node}, {"installed:", installed}, {"kubelet:", s.Kubelet}}
 			if s.API != "" {
-				fmt.Fprintf(a.out, "API:       %s\n", s.API)
+				rows = append(rows, []string{"API:", s.API})
 			}
 			if s.Ready != "" {
-				fmt.Fprintf(a.out, "ready:     %s\n", s.Ready)
+				rows = append(rows, []string{"ready:", s.Ready})
 			}
-			return nil
+			return a.printTable(rows)
 		},
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -184,8 +183,7 @@ func (a *app) printTokens(list []cluster.Token, now time.Time) error {
 		}
 		return a.printJSON(out)
 	}
-	w := tabwriter.NewWriter(a.out, 10, 4, 3, ' ', 0)
-	fmt.Fprintln(w, "TOKEN\tTTL\tEXPIRES\tUSAGES\tDESCRIPTION\tEXTRA GROUPS")
+	rows := [][]string{{"TOKEN", "TTL", "EXPIRES", "USAGES", "DESCRIPTION", "EXTRA GROUPS"}}
 	for _, t := range list {
 		ttl, expires := "<forever>", "<never>"
 		if !t.Expires.IsZero() {
@@ -194,9 +192,9 @@ func (a *app) printTokens(list []cluster.Token, now time.Time) error {
 				ttl = t.Expires.Sub(now).Truncate(time.Second).String()
 			}
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", t, ttl, expires, orNone(strings.Join(t.Usages, ",")), orNone(t.Description), orNone(strings.Join(t.Groups, ",")))
+		rows = append(rows, []string{t.String(), ttl, expires, orNone(strings.Join(t.Usages, ",")), orNone(t.Description), orNone(strings.Join(t.Groups, ","))})
 	}
-	return w.Flush()
+	return a.printTable(rows)
 }
 
 func orNone(s string) string {
@@ -232,7 +230,7 @@ func (a *app) tokenDelete() *cobra.Command {
 				if err := c.DeleteToken(ctx, id); err != nil {
 					return err
 				}
-				fmt.Fprintf(a.err, "bootstrap token %q deleted\n", id)
+				a.say("bootstrap token %q deleted\n", id)
 			}
 			return nil
 		},

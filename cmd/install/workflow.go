@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -167,11 +168,34 @@ func (a *app) preflightCmd() *cobra.Command {
 			defer n.close()
 			s := a.state(n, false)
 			s.Init = cfg
-			return a.runJob(cmd.Context(), job{name: "preflight", phases: installer.Init(), state: s, node: n, only: []string{"preflight"}, dryRun: true})
+			problems, err := phase.CheckHost(cmd.Context(), s, a.host)
+			if err != nil {
+				return err
+			}
+			refused := &phase.PreflightError{Problems: problems}
+			if a.output == "json" {
+				err = a.printJSON(map[string]any{"ok": len(refused.Errors()) == 0, "problems": problems})
+			} else {
+				a.warnings(problems)
+			}
+			if len(refused.Errors()) > 0 {
+				return errors.Join(err, refused)
+			}
+			a.say("preflight: ok\n")
+			return err
 		},
 	}
 	f.AddFlags(cmd.Flags())
 	return cmd
+}
+
+// warnings tells what was found and does not refuse.
+func (a *app) warnings(problems []phase.Problem) {
+	for _, p := range problems {
+		if p.Level == phase.LevelWarning || p.Ignored {
+			a.say("warning: %s\n", p)
+		}
+	}
 }
 
 func phaseList(phases []phase.Phase) string {

@@ -37,7 +37,7 @@ func (d disk) ReadFile(p string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return os.ReadFile(rp) //nolint:gosec // reading the host's files is this package's purpose
+	return os.ReadFile(rp)
 }
 
 func (d disk) Stat(p string) (fs.FileInfo, error) {
@@ -77,7 +77,7 @@ func (d disk) Open(p string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return os.Open(rp) //nolint:gosec // reading the host's files is this package's purpose
+	return os.Open(rp)
 }
 
 func (d disk) DiskFree(p string) (uint64, error) {
@@ -89,7 +89,7 @@ func (d disk) DiskFree(p string) (uint64, error) {
 		var st unix.Statfs_t
 		err = unix.Statfs(rp, &st)
 		if err == nil {
-			return st.Bfree * uint64(st.Bsize), nil //nolint:gosec,unconvert // a block size is positive; its type differs by arch
+			return st.Bfree * uint64(st.Bsize), nil
 		}
 		if !errors.Is(err, unix.ENOENT) || p == "/" {
 			return 0, fmt.Errorf("free space at %s: %w", p, err)
@@ -125,7 +125,7 @@ func (d disk) Create(p string, mode fs.FileMode) (PendingFile, error) {
 		return nil, err
 	}
 	// O_EXCL after Remove: nobody else's file, and no link, is ever written to.
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // see the package's purpose
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -173,11 +173,11 @@ func (w *pendingFile) Abort() error {
 
 // syncDir makes the names in a directory durable.
 func syncDir(dir string) error {
-	f, err := os.Open(dir) //nolint:gosec // see the package's purpose
+	f, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // nothing was written to it
 	// Some file systems (9p, old overlayfs) cannot sync a directory; they say so, and there is nothing better to do.
 	if err := f.Sync(); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOTSUP) {
 		return fmt.Errorf("sync %s: %w", dir, err)
@@ -271,7 +271,7 @@ func (d disk) Append(p string, line []byte, mode fs.FileMode) error {
 		return err
 	}
 	_, statErr := os.Lstat(rp)
-	f, err := os.OpenFile(rp, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW, mode.Perm()) //nolint:gosec // see the package's purpose
+	f, err := os.OpenFile(rp, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW, mode.Perm())
 	if err != nil {
 		return err
 	}

@@ -92,7 +92,7 @@ func sameFile(t *Target, p string, f bundle.File) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }() // only read from
 	h := sha256.New()
 	if _, err := io.Copy(h, r); err != nil {
 		return false, fmt.Errorf("read %s: %w", p, err)
@@ -123,7 +123,7 @@ func (s Binaries) Apply(ctx context.Context, t *Target) error {
 	if err != nil {
 		return err
 	}
-	defer p.Close()
+	defer func() { _ = p.Close() }() // only read from
 	for len(todo) > 0 {
 		e, err := p.Next()
 		if errors.Is(err, io.EOF) {

@@ -41,7 +41,7 @@ func (s RemoveContainers) Satisfied(ctx context.Context, t *Target) (bool, error
 	if err != nil {
 		return false, err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // a client
 	ids, err := c.PodSandboxes(ctx)
 	return err == nil && len(ids) == 0, err
 }
@@ -52,7 +52,7 @@ func (s RemoveContainers) Apply(ctx context.Context, t *Target) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // a client
 	ids, err := c.PodSandboxes(ctx)
 	if err != nil {
 		return err

@@ -52,7 +52,7 @@ func loopbackGet(ctx context.Context, url string) (int, []byte, error) {
 	if err != nil {
 		return 0, nil, fmt.Errorf("GET %s: %w", url, err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }() // only read from
 	body, err := io.ReadAll(io.LimitReader(resp.Body, bodyLimit))
 	return resp.StatusCode, body, err
 }

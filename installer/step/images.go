@@ -107,7 +107,7 @@ func (s Images) Load(ctx context.Context, t *Target, onlyMissing bool) (int, err
 	if err != nil {
 		return 0, err
 	}
-	defer p.Close()
+	defer func() { _ = p.Close() }() // only read from
 	return len(list), rt.Load(ctx, list, imageSource{p}, func(e cruntime.Event) { t.progress(e.Done, e.Total, e.Image) })
 }
 

@@ -263,7 +263,7 @@ func copyFile(t *Target, from, to string, mode fs.FileMode) error {
 	if err != nil {
 		return err
 	}
-	defer src.Close()
+	defer func() { _ = src.Close() }() // only read from
 	dst, err := t.Host.Create(to, mode)
 	if err != nil {
 		return err
