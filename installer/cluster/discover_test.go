@@ -30,6 +30,7 @@ import (
 // authority is a CA and a server certificate of it.
 type authority struct {
 	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
 	pem  []byte
 	leaf tls.Certificate
 }
@@ -60,7 +61,7 @@ func newAuthority(t *testing.T, ips []net.IP, notAfter time.Time) *authority {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &authority{cert: ca, pem: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), leaf: tls.Certificate{Certificate: [][]byte{leafDER}, PrivateKey: key}}
+	return &authority{cert: ca, key: key, pem: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), leaf: tls.Certificate{Certificate: [][]byte{leafDER}, PrivateKey: key}}
 }
 
 func good() Token { return Token{ID: "abcdef", Secret: "0123456789abcdef"} }
