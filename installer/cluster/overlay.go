@@ -110,6 +110,10 @@ func equalScalar(key string, live, want any) bool {
 	if reflect.DeepEqual(live, want) {
 		return true
 	}
+	// A Go type that cannot be left out: 0 is how a typed Service says "the same as port".
+	if n, ok := number(want); ok && n == 0 && key == "targetPort" {
+		return true
+	}
 	// Numbers come as int64 or float64, after who decoded them.
 	if a, ok := number(live); ok {
 		if b, ok := number(want); ok {
