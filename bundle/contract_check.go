@@ -23,7 +23,7 @@ const (
 
 // Limits that keep a reader's memory small whatever a contract says.
 const (
-	// MaxWindow is the largest zstd window of a payload, in bytes. A decoder needs this much memory.
+	// MaxWindow is the largest zstd window of a payload, in bytes. A decoder needs twice as much memory.
 	MaxWindow = 128 << 20
 	// MaxContract is the largest bundle.json, in bytes.
 	MaxContract = 16 << 20

@@ -30,7 +30,7 @@
 // A format number it does not know (the error names it), a digest or a size that differs from the contract, an entry
 // that is not in the contract, one that is there twice, one that is missing, anything but a regular file, a path that
 // would leave the folder, a window over 128 MiB, data after the end. It never panics on any input (there are fuzz
-// targets) and needs the window plus a few MiB of memory however large the bundle is. All that is a *CorruptError.
+// targets) and needs twice the window plus a few MiB of memory however large the bundle is. All that is a *CorruptError.
 // An entry is not finished before its digest agreed: PayloadReader.Read returns io.EOF only then.
 //
 // # What a writer promises

@@ -85,7 +85,7 @@ func (a *archive) toPayload() (*head, error) {
 	if th.Typeflag != tar.TypeDir || !outerRE.MatchString(top) {
 		return nil, corrupt(a.name, "does not begin with the bundle's folder but with %q", th.Name)
 	}
-	h := &head{top: top, outer: map[string]outerFile{}}
+	h := &head{top: top, outer: map[string]outerFile{}, hashed: true}
 	seen := map[string]bool{}
 	for {
 		name, th, err := a.next(top)
