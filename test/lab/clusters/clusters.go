@@ -36,6 +36,7 @@ type Cluster struct {
 	Hosts      []*hosts.Host // control planes first
 	Kubeconfig string        // of an administrator, usable from the machine
 	Timing     Timing
+	Runs       []Installation // what install said on each host, in the order of Hosts
 }
 
 // NewEnv builds what is needed for clusters of a version.
@@ -99,7 +100,7 @@ func (c *Cluster) fetchKubeconfig(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.Kubeconfig = filepath.Join(c.Dir, "admin.conf")
+	c.Kubeconfig = filepath.Join(c.Dir, "admin-"+c.Lab.Net.Bridge+".conf")
 	if err := os.WriteFile(c.Kubeconfig, raw, 0o600); err != nil {
 		return err
 	}

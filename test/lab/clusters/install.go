@@ -16,10 +16,15 @@ type InstallOptions struct {
 	Bundle                 Bundle
 	// InitFlags and JoinFlags are added to the commands.
 	InitFlags, JoinFlags []string
+	// Before is called for every host when the bundle is there and nothing was installed yet; nil is nothing.
+	Before func(ctx context.Context, h *hosts.Host) error
 }
 
 // ConfigPath is where the lab's configuration lies on a host.
 const ConfigPath = "/root/lab.yaml"
+
+// InitArgs is the lab's init command.
+func InitArgs() []string { return []string{"init", "--config", ConfigPath, "--configure-runtime"} }
 
 // Install makes a cluster with a bundle: carry, unpack, init, join.
 func (e *Env) Install(ctx context.Context, o InstallOptions) (*Cluster, error) {
@@ -39,6 +44,11 @@ func (e *Env) Install(ctx context.Context, o InstallOptions) (*Cluster, error) {
 		if err := Forwarding(ctx, h); err != nil {
 			return c, err
 		}
+		if o.Before != nil {
+			if err := o.Before(ctx, h); err != nil {
+				return c, err
+			}
+		}
 	}
 	cfg, err := InitConfig(e.Lab.Machine, e.Upstream.Version)
 	if err != nil {
@@ -48,8 +58,8 @@ func (e *Env) Install(ctx context.Context, o InstallOptions) (*Cluster, error) {
 		return c, err
 	}
 	start := time.Now()
-	args := append([]string{"init", "--config", ConfigPath, "--configure-runtime"}, o.InitFlags...)
-	res := o.Bundle.Install(ctx, c.Hosts[0], args...)
+	res := o.Bundle.Install(ctx, c.Hosts[0], append(InitArgs(), o.InitFlags...)...)
+	c.Runs = append(c.Runs, res)
 	c.Timing.Init = time.Since(start)
 	e.Log.Debug("init", "stdout", res.Stdout, "stderr", res.Stderr)
 	if err := res.check(); err != nil {
@@ -66,6 +76,7 @@ func (e *Env) Install(ctx context.Context, o InstallOptions) (*Cluster, error) {
 		start := time.Now()
 		res := o.Bundle.Install(ctx, h, append(append(join, "--configure-runtime"), o.JoinFlags...)...)
 		c.Timing.Join = max(c.Timing.Join, time.Since(start))
+		c.Runs = append(c.Runs, res)
 		e.Log.Debug("join", "stdout", res.Stdout, "stderr", res.Stderr)
 		if err := res.check(); err != nil {
 			return c, err

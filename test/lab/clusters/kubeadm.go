@@ -164,7 +164,7 @@ func (e *Env) kubeadmHost(ctx context.Context, h *hosts.Host) error {
 		"/etc/systemd/system/kubelet.service":           kubeletUnit,
 		"/etc/systemd/system/lab-service-route.service": serviceRouteUnit,
 		// kubeadm's CoreDNS crash-loops with an empty one. Nothing answers there.
-		"/etc/resolv.conf":            "nameserver " + hosts.Gateway.String() + "\n",
+		"/etc/resolv.conf":            "nameserver " + h.Gateway().String() + "\n",
 		"/etc/containerd/config.toml": withSandbox(string(conf), h.Runtime, pause),
 	}
 	for p, text := range files {

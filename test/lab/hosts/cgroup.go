@@ -21,10 +21,10 @@ func (h *Host) groups() []string {
 	}
 	var out []string
 	for _, c := range h.lab.Machine.CgroupV1 {
-		out = append(out, filepath.Join(c, "lab-"+h.Name))
+		out = append(out, filepath.Join(c, "lab-"+h.lab.Net.Bridge+"-"+h.Name))
 	}
 	if h.lab.Machine.CgroupV2 != "" {
-		out = append(out, filepath.Join(h.lab.Machine.CgroupV2, "lab-"+h.Name))
+		out = append(out, filepath.Join(h.lab.Machine.CgroupV2, "lab-"+h.lab.Net.Bridge+"-"+h.Name))
 	}
 	return out
 }

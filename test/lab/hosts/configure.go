@@ -28,7 +28,7 @@ func (h *Host) configure(ctx context.Context) error {
 		"etc/resolv.conf": "",
 		"etc/systemd/network/10-lab.network": fmt.Sprintf(
 			"[Match]\nName=host0\n\n[Network]\nAddress=%s/%d\nLinkLocalAddressing=no\nIPv6AcceptRA=no\nLLMNR=no\n\n"+
-				"[Link]\nRequiredForOnline=yes\n", h.IP, Network.Bits()),
+				"[Link]\nRequiredForOnline=yes\n", h.IP, h.lab.Net.Prefix.Bits()),
 		// networkd waits until udev has seen an interface. The other devices are the machine's: they are not triggered again.
 		"etc/systemd/system/systemd-udev-trigger.service.d/lab.conf": "[Service]\nExecStart=\n" +
 			"ExecStart=udevadm trigger --action=add --subsystem-match=net\n",

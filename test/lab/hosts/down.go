@@ -22,7 +22,7 @@ func (h *Host) Destroy(ctx context.Context) error {
 // Down takes away all hosts and the network. It does not stop at the first error.
 func (l *Lab) Down(ctx context.Context) error {
 	var errs []error
-	entries, err := os.ReadDir(filepath.Join(l.Dir, "hosts"))
+	entries, err := os.ReadDir(l.hostsDir())
 	if err != nil && !os.IsNotExist(err) {
 		return err
 	}

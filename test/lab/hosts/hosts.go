@@ -21,6 +21,7 @@ import (
 type Lab struct {
 	Dir      string // the lab's folder
 	Machine  Machine
+	Net      Net
 	Log      *slog.Logger
 	Binaries func(ctx context.Context) (string, error) // for Containerd2, see Trees
 }
@@ -42,13 +43,20 @@ func New(dir string, log *slog.Logger) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
+	net, err := newNet(os.Getenv(EnvID))
+	if err != nil {
+		return nil, err
+	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Lab{Dir: dir, Machine: m, Log: log}, nil
+	return &Lab{Dir: dir, Machine: m, Net: net, Log: log}, nil
 }
 
-func (l *Lab) hostDir(name string) string { return filepath.Join(l.Dir, "hosts", name) }
+// hostsDir is per lab; trees and programs below Dir are for all.
+func (l *Lab) hostsDir() string { return filepath.Join(l.Dir, "hosts-"+l.Net.Bridge) }
+
+func (l *Lab) hostDir(name string) string { return filepath.Join(l.hostsDir(), name) }
 
 // Root is the host's root tree as the machine sees it. Copying into it is the sneaker-net.
 func (h *Host) Root() string { return filepath.Join(h.lab.hostDir(h.Name), "root") }
@@ -84,7 +92,7 @@ func (l *Lab) Create(ctx context.Context, name string, rt Runtime) (*Host, error
 
 // reserve gives the host a folder and an address.
 func (l *Lab) reserve(name string, rt Runtime) (*Host, error) {
-	if err := os.MkdirAll(filepath.Join(l.Dir, "hosts"), 0o755); err != nil { //nolint:gosec // holds no secret
+	if err := os.MkdirAll(l.hostsDir(), 0o755); err != nil { //nolint:gosec // holds no secret
 		return nil, err
 	}
 	unlock, err := cache.Lock(filepath.Join(l.Dir, ".hosts.lock"))
@@ -103,12 +111,12 @@ func (l *Lab) reserve(name string, rt Runtime) (*Host, error) {
 		}
 		used[h.IP] = true
 	}
-	ip := firstHost
+	ip := l.Net.firstHost()
 	for used[ip] {
 		ip = ip.Next()
 	}
-	if !Network.Contains(ip.Next()) {
-		return nil, fmt.Errorf("no address left in %s", Network)
+	if !l.Net.Prefix.Contains(ip.Next()) {
+		return nil, fmt.Errorf("no address left in %s", l.Net.Prefix)
 	}
 	if err := os.RemoveAll(l.hostDir(name)); err != nil { // of a run that was killed before it wrote host.json
 		return nil, err
@@ -134,7 +142,7 @@ func (h *Host) save() error {
 
 // List returns the hosts there are, by name.
 func (l *Lab) List() ([]*Host, error) {
-	entries, err := os.ReadDir(filepath.Join(l.Dir, "hosts"))
+	entries, err := os.ReadDir(l.hostsDir())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -165,3 +173,6 @@ func (l *Lab) Host(name string) (*Host, error) {
 	}
 	return h, nil
 }
+
+// Gateway is the machine's address on the hosts' network.
+func (h *Host) Gateway() netip.Addr { return h.lab.Net.Gateway }

@@ -6,63 +6,86 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 )
 
-// The hosts' network: a bridge with nothing behind it. The machine has an address on it, so that kubectl on the machine
-// reaches the API server; nothing answers in the other direction.
-const (
-	Bridge    = "kb0"
-	nftTable  = "kubebundle_lab"
-	bridgeMTU = 1500
-)
+// EnvID names the environment variable that chooses one of ten labs which can stand side by side on a machine: 0 to 9.
+const EnvID = "KUBEBUNDLE_LAB_ID"
 
-// Network is the hosts' network, Gateway the machine's address on it (a gateway to nowhere).
-var (
-	Network   = netip.MustParsePrefix("10.77.0.0/24")
-	Gateway   = netip.MustParseAddr("10.77.0.1")
-	firstHost = netip.MustParseAddr("10.77.0.11")
-)
+const bridgeMTU = 1500
 
-// The guard stands where the bridge hands frames up to the machine, the only way out of the hosts' network. It counts and
+// Net is the hosts' network: a bridge with nothing behind it. The machine has an address on it, so that kubectl on the
+// machine reaches the API server; nothing answers in the other direction.
+type Net struct {
+	Bridge  string       // kb0
+	Prefix  netip.Prefix // 10.77.0.0/24
+	Gateway netip.Addr   // 10.77.0.1, the machine: a gateway to nowhere
+}
+
+func newNet(id string) (Net, error) {
+	if id == "" {
+		id = "0"
+	}
+	n, err := strconv.Atoi(id)
+	if err != nil || n < 0 || n > 9 {
+		return Net{}, fmt.Errorf("%s is %q, want a number from 0 to 9", EnvID, id)
+	}
+	prefix := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(77 + n), 0, 0}), 24)
+	return Net{Bridge: "kb" + id, Prefix: prefix, Gateway: prefix.Addr().Next()}, nil
+}
+
+// firstHost is .11: the addresses below are for people.
+func (n Net) firstHost() netip.Addr {
+	a := n.Prefix.Addr().As4()
+	a[3] = 11
+	return netip.AddrFrom4(a)
+}
+
+func (n Net) table() string { return "kubebundle_lab_" + n.Bridge }
+
+// guard stands where the bridge hands frames up to the machine, the only way out of the hosts' network. It counts and
 // drops everything that a host sends there on its own, and lets pass the answers to what the machine asked. It hangs on
 // the ingress hook because there it sees exactly these frames, whatever the machine's own firewall and br_netfilter do.
-const guard = `table netdev ` + nftTable + ` {
+func (n Net) guard() string {
+	return strings.NewReplacer("TABLE", n.table(), "BRIDGE", n.Bridge, "PREFIX", n.Prefix.String(), "GATEWAY", n.Gateway.String()).Replace(
+		`table netdev TABLE {
 	counter outside { comment "IPv4 packets to an address outside the hosts' network" }
 	counter machine { comment "new connections and requests to the machine itself" }
 	counter arp_outside { comment "ARP requests for an address outside the hosts' network" }
 	counter ip6_outside { comment "IPv6 packets that are not link-local multicast" }
 	chain ingress {
-		type filter hook ingress device ` + Bridge + ` priority 0; policy accept;
-		ether type ip ip daddr != 10.77.0.0/24 counter name outside drop
-		ether type ip ip daddr 10.77.0.1 tcp flags & (syn|ack) == syn counter name machine drop
-		ether type ip ip daddr 10.77.0.1 meta l4proto udp counter name machine drop
-		ether type ip ip daddr 10.77.0.1 icmp type echo-request counter name machine drop
-		ether type arp arp daddr ip != 10.77.0.0/24 counter name arp_outside drop
+		type filter hook ingress device BRIDGE priority 0; policy accept;
+		ether type ip ip daddr != PREFIX counter name outside drop
+		ether type ip ip daddr GATEWAY tcp flags & (syn|ack) == syn counter name machine drop
+		ether type ip ip daddr GATEWAY meta l4proto udp counter name machine drop
+		ether type ip ip daddr GATEWAY icmp type echo-request counter name machine drop
+		ether type arp arp daddr ip != PREFIX counter name arp_outside drop
 		ether type ip6 ip6 daddr ff02::/16 drop
 		ether type ip6 counter name ip6_outside drop
 	}
 }
-`
+`)
+}
 
 // ensureNetwork makes the bridge and the guard if they are not there.
 func (l *Lab) ensureNetwork(ctx context.Context) error {
-	if _, err := os.Stat("/sys/class/net/" + Bridge); err != nil {
-		if _, err := run(ctx, "ip", "link", "add", Bridge, "mtu", fmt.Sprint(bridgeMTU), "type", "bridge", "forward_delay", "0"); err != nil {
+	if _, err := os.Stat("/sys/class/net/" + l.Net.Bridge); err != nil {
+		if _, err := run(ctx, "ip", "link", "add", l.Net.Bridge, "mtu", strconv.Itoa(bridgeMTU), "type", "bridge", "forward_delay", "0"); err != nil {
 			return err
 		}
 		// No IPv6 on the machine's side: its router solicitations would blur the counters.
-		if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+Bridge+"/disable_ipv6", []byte("1"), 0o644); err != nil { //nolint:gosec // a sysctl
-			return fmt.Errorf("disable IPv6 on %s: %w", Bridge, err)
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+l.Net.Bridge+"/disable_ipv6", []byte("1"), 0o644); err != nil { //nolint:gosec // a sysctl
+			return fmt.Errorf("disable IPv6 on %s: %w", l.Net.Bridge, err)
 		}
 	}
-	if _, err := run(ctx, "ip", "addr", "replace", fmt.Sprintf("%s/%d", Gateway, Network.Bits()), "dev", Bridge); err != nil {
+	if _, err := run(ctx, "ip", "addr", "replace", fmt.Sprintf("%s/%d", l.Net.Gateway, l.Net.Prefix.Bits()), "dev", l.Net.Bridge); err != nil {
 		return err
 	}
-	if _, err := run(ctx, "ip", "link", "set", Bridge, "up"); err != nil {
+	if _, err := run(ctx, "ip", "link", "set", l.Net.Bridge, "up"); err != nil {
 		return err
 	}
-	if _, err := run(ctx, "nft", "list", "table", "netdev", nftTable); err == nil {
+	if _, err := run(ctx, "nft", "list", "table", "netdev", l.Net.table()); err == nil {
 		return nil
 	}
 	f, err := os.CreateTemp("", "guard-*.nft")
@@ -70,7 +93,7 @@ func (l *Lab) ensureNetwork(ctx context.Context) error {
 		return err
 	}
 	defer os.Remove(f.Name()) //nolint:errcheck // a temporary file
-	if _, err := f.WriteString(guard); err != nil {
+	if _, err := f.WriteString(l.Net.guard()); err != nil {
 		return err
 	}
 	if err := f.Close(); err != nil {
@@ -96,7 +119,7 @@ func (e Escapes) String() string {
 // Escapes reads the guard's counters.
 func (l *Lab) Escapes(ctx context.Context) (Escapes, error) {
 	var e Escapes
-	out, err := run(ctx, "nft", "-j", "list", "counters", "table", "netdev", nftTable)
+	out, err := run(ctx, "nft", "-j", "list", "counters", "table", "netdev", l.Net.table())
 	if err != nil {
 		return e, err
 	}
@@ -135,13 +158,13 @@ func (l *Lab) Escapes(ctx context.Context) (Escapes, error) {
 }
 
 func (l *Lab) removeNetwork(ctx context.Context) error {
-	if _, err := run(ctx, "nft", "list", "table", "netdev", nftTable); err == nil {
-		if _, err := run(ctx, "nft", "delete", "table", "netdev", nftTable); err != nil {
+	if _, err := run(ctx, "nft", "list", "table", "netdev", l.Net.table()); err == nil {
+		if _, err := run(ctx, "nft", "delete", "table", "netdev", l.Net.table()); err != nil {
 			return err
 		}
 	}
-	if _, err := os.Stat("/sys/class/net/" + Bridge); err == nil {
-		if _, err := run(ctx, "ip", "link", "del", Bridge); err != nil {
+	if _, err := os.Stat("/sys/class/net/" + l.Net.Bridge); err == nil {
+		if _, err := run(ctx, "ip", "link", "del", l.Net.Bridge); err != nil {
 			return err
 		}
 	}

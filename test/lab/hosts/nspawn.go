@@ -38,7 +38,7 @@ func (h *Host) Start(ctx context.Context) error {
 	defer console.Close() //nolint:errcheck // the child has its own
 
 	args := []string{
-		"--quiet", "--register=no", "-D", h.Root(), "-M", h.Name, "--network-bridge=" + Bridge, "--boot",
+		"--quiet", "--register=no", "-D", h.Root(), "-M", h.lab.Net.Bridge + "-" + h.Name, "--network-bridge=" + h.lab.Net.Bridge, "--boot",
 		"--capability=all", "--system-call-filter=add_key keyctl bpf @keyring @module", "--bind=/dev/kmsg",
 		"--resolv-conf=off", "--timezone=off", "--link-journal=no", "--notify-ready=yes",
 	}
