@@ -105,7 +105,7 @@ func restConfig(kubeconfig []byte, d *Dialer) (*rest.Config, error) {
 // seal gives a configuration the one dialer and takes all proxies from it.
 func seal(cfg *rest.Config, d *Dialer) *rest.Config {
 	cfg.Dial = d.DialContext
-	cfg.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil } //nolint:nilnil // "no proxy" in net/http's words
+	cfg.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
 	cfg.Timeout = requestTimeout
 	cfg.UserAgent = userAgent
 	cfg.QPS, cfg.Burst = 50, 100

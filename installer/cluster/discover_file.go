@@ -78,7 +78,7 @@ func discoveryFile(kubeconfig []byte) (*clientcmdapi.Cluster, *clientcmdapi.Auth
 func credentialsOf(user *clientcmdapi.AuthInfo) (*credentials, error) {
 	switch {
 	case user == nil:
-		return nil, nil //nolint:nilnil // no credentials is no error
+		return nil, nil
 	case user.Exec != nil || user.AuthProvider != nil:
 		return nil, errors.New("its user gets credentials from a program, which is not run here: embed a client certificate or a token")
 	case user.ClientCertificate != "" || user.ClientKey != "" || user.TokenFile != "":
@@ -93,7 +93,7 @@ func credentialsOf(user *clientcmdapi.AuthInfo) (*credentials, error) {
 		creds.certificate = &pair
 	}
 	if creds.token == "" && creds.certificate == nil {
-		return nil, nil //nolint:nilnil // no credentials is no error
+		return nil, nil
 	}
 	return creds, nil
 }

@@ -64,7 +64,7 @@ func (w *world) file(name string, data []byte) string {
 func (w *world) start(program string, args ...string) {
 	w.t.Helper()
 	var log bytes.Buffer
-	cmd := exec.Command(program, args...) //nolint:noctx // ended below, after everything that uses it
+	cmd := exec.Command(program, args...) // ended below, after everything that uses it
 	cmd.Stdout, cmd.Stderr, cmd.Dir = &log, &log, w.dir
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)

@@ -36,12 +36,14 @@ type Join struct {
 	// Discovery has exactly one of BootstrapToken and File; TLSBootstrapToken is set unless the file may bring its own credentials.
 	Discovery        Discovery
 	NodeRegistration NodeRegistration
-	NodeIP           net.IP            // what the kubelet is told; see NodeAddress
-	CACertPath       string            // /etc/kubernetes/pki/ca.crt
-	ControlPlane     *JoinControlPlane // nil for a worker; else AdvertiseAddress and BindPort are set
-	SkipPhases       []string
-	PatchesDir       string
-	Timeouts         Timeouts
+	// NodeIP is what the kubelet is told. It is nil where a host has several addresses, no default route, and a discovery file: the
+	// cluster's address, once read from the file, decides then (NodeAddress).
+	NodeIP       net.IP
+	CACertPath   string            // /etc/kubernetes/pki/ca.crt
+	ControlPlane *JoinControlPlane // nil for a worker; else AdvertiseAddress and BindPort are set
+	SkipPhases   []string
+	PatchesDir   string
+	Timeouts     Timeouts
 
 	IgnorePreflightErrors []string
 	DryRun                bool

@@ -171,7 +171,8 @@ func withConfig(name string) bool {
 	return slices.Contains(allowed, name) || strings.HasPrefix(name, "skip-")
 }
 
-// known reports whether a flag is one of ours: other flags on the same set (of the root command) do not collide with a file.
+// refuseMixed refuses flags beside --config that the file can say. Flags that are not ours (of the command, of the root command) do not
+// collide with a file.
 func refuseMixed(fs *pflag.FlagSet, ours func(string) bool) error {
 	if fs == nil || !fs.Changed("config") {
 		return nil

@@ -97,7 +97,7 @@ func (f *InitFlags) documents() (*documents, error) {
 
 func parseGates(text string) (map[string]bool, error) {
 	if text == "" {
-		return nil, nil //nolint:nilnil // no gates is no error
+		return nil, nil
 	}
 	gates := map[string]bool{}
 	for entry := range strings.SplitSeq(text, ",") {

@@ -106,6 +106,9 @@ func (c *Join) setDefaults(env Environment, p *problems) {
 		return
 	}
 	ip, err := NodeAddress(env.Addresses, env.DefaultRouteIP, toward)
+	if err != nil && c.Discovery.File != nil {
+		return // the file says where the cluster is, and with that the address can be chosen
+	}
 	if err != nil {
 		p.add("nodeRegistration.kubeletExtraArgs", "%v; say which one is the node's with the argument node-ip, in a file given by --config", err)
 		return

@@ -76,6 +76,22 @@ func TestJoinRefuses(t *testing.T) {
 	}
 }
 
+// With a discovery file the cluster's address is not known yet, so several addresses are no error yet.
+func TestJoinByFileLeavesTheAddressOpen(t *testing.T) {
+	env := environment()
+	env.Addresses = append(env.Addresses, address("192.168.5.1/24"))
+	c, err := config.LoadJoin(&config.JoinFlags{DiscoveryFile: "/d.conf"}, nil, nil, env)
+	if err != nil || c.NodeIP != nil {
+		t.Errorf("%+v, %v", c, err)
+	}
+	f := config.JoinFlags{Token: "abcdef.0123456789abcdef", CACertHashes: []string{pin}}
+	if c, err = config.LoadJoin(&f, []string{"192.168.5.9:6443"}, nil, env); err != nil || c.NodeIP.String() != "192.168.5.1" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	_, err = config.LoadJoin(&f, []string{"10.1.1.1:6443"}, nil, env)
+	refused(t, err, "several addresses and no default route: 10.77.0.11, 192.168.5.1; say which one is the node's with the argument node-ip")
+}
+
 func TestReset(t *testing.T) {
 	load := func(content string, args ...string) (*config.Reset, error) {
 		var f config.ResetFlags
@@ -148,7 +164,7 @@ func FuzzLoad(f *testing.F) {
 				t.Errorf("accepted, and not complete: %+v", c)
 			}
 		}
-		if c, err := config.LoadJoin(&config.JoinFlags{Config: "c.yaml"}, nil, files(content), environment()); err == nil && c.NodeIP == nil {
+		if c, err := config.LoadJoin(&config.JoinFlags{Config: "c.yaml"}, nil, files(content), environment()); err == nil && c.NodeIP == nil && c.Discovery.File == nil {
 			t.Errorf("accepted, and not complete: %+v", c)
 		}
 	})

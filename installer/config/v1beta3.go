@@ -105,13 +105,10 @@ func hasPath(doc map[string]any, path string) bool {
 // takeTimeout removes apiServer.timeoutForControlPlane from a v1beta3 ClusterConfiguration: from v1beta4 on it is a timeout of InitConfiguration.
 func takeTimeout(doc map[string]any) (*metav1.Duration, error) {
 	const field = "timeoutForControlPlane"
-	server, ok := doc["apiServer"].(map[string]any)
-	if !ok {
-		return nil, nil //nolint:nilnil // no timeout is no error
-	}
+	server, _ := doc["apiServer"].(map[string]any)
 	text, ok := server[field].(string)
 	if !ok {
-		return nil, nil //nolint:nilnil // of a wrong type: strict decoding names it
+		return nil, nil // none, or of a wrong type, which strict decoding will name
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil {

@@ -174,7 +174,12 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	at := r.URL.Path + "/" + meta(obj)["name"].(string) //nolint:forcetypeassert,errcheck // a test's own object
+	name, _ := meta(obj)["name"].(string)
+	if name == "" {
+		fail(w, http.StatusUnprocessableEntity, "Invalid")
+		return
+	}
+	at := r.URL.Path + "/" + name
 	if _, exists := s.objects[at]; exists {
 		fail(w, http.StatusConflict, "AlreadyExists")
 		return
