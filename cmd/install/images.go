@@ -67,6 +67,15 @@ func (a *app) withRuntime(ctx context.Context, socket string, do func(t *step.Ta
 	if err := forThisHost(b); err != nil {
 		return err
 	}
+	if socket == "" {
+		rel, err := releaseOf(b.Contract())
+		if err != nil {
+			return err
+		}
+		if socket, err = findSocket(a.host, rel.Dockershim()); err != nil {
+			return err
+		}
+	}
 	t, closeAll := a.target(func() string { return socket })
 	defer closeAll()
 	t.Bundle = b

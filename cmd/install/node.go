@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -62,6 +63,16 @@ func forThisHost(b *bundle.Bundle) error {
 	return nil
 }
 
+// releaseOf finds the rules of a bundle's version. One that is newer than the catalog was built because its builder allowed that.
+func releaseOf(c *bundle.Contract) (*release.Release, error) {
+	v, err := release.Parse(c.KubernetesVersion)
+	if err != nil {
+		return nil, err
+	}
+	kubeDNS := slices.ContainsFunc(c.Images, func(i bundle.Image) bool { return i.Component == string(release.KubeDNS) })
+	return release.Find(v, release.Options{ImageRepository: c.ImageRepository, AllowUnknown: true, KubeDNS: kubeDNS})
+}
+
 // node is what a workflow needs to know about this host and its bundle.
 type node struct {
 	bundle  *bundle.Bundle
@@ -70,6 +81,8 @@ type node struct {
 	journal *installer.Journal
 	target  *step.Target
 	close   func()
+	found   string // the runtime's socket
+	several error  // why found is undecided
 }
 
 func (a *app) openNode(ctx context.Context, socket func() string) (*node, error) {
@@ -80,12 +93,7 @@ func (a *app) openNode(ctx context.Context, socket func() string) (*node, error)
 	if err := forThisHost(b); err != nil {
 		return nil, err
 	}
-	v, err := release.Parse(b.Contract().KubernetesVersion)
-	if err != nil {
-		return nil, err
-	}
-	// The bundle was built with this version's rules, so it may be newer than the catalog here only if the builder allowed it.
-	rel, err := release.Find(v, release.Options{ImageRepository: b.Contract().ImageRepository, AllowUnknown: true})
+	rel, err := releaseOf(b.Contract())
 	if err != nil {
 		return nil, err
 	}
@@ -98,6 +106,7 @@ func (a *app) openNode(ctx context.Context, socket func() string) (*node, error)
 		return nil, err
 	}
 	n := &node{bundle: b, release: rel, facts: facts, journal: j}
+	n.found, n.several = findSocket(a.host, rel.Dockershim())
 	n.target, n.close = a.target(socket)
 	n.target.Bundle = b
 	return n, nil
@@ -185,17 +194,22 @@ func (a *app) readFile(p string) ([]byte, error) {
 	return a.host.ReadFile(abs)
 }
 
-// absolute is for a path in a configuration that is used later.
-func absolute(p string) (string, error) {
-	if p == "" {
-		return "", nil
+// settle decides what a configuration leaves to where and on which host it is read.
+func (n *node) settle(patches *string, socket string) error {
+	if socket == undecided {
+		return n.several
 	}
-	return filepath.Abs(p)
+	if *patches == "" {
+		return nil
+	}
+	abs, err := filepath.Abs(*patches)
+	*patches = abs
+	return err
 }
 
 // environment is what the defaults of a configuration depend on.
 func (n *node) environment(init bool) config.Environment {
-	e := config.Environment{Hostname: n.facts.Hostname, Addresses: n.facts.Addresses, DefaultRouteIP: n.facts.DefaultRouteIP}
+	e := config.Environment{Hostname: n.facts.Hostname, Addresses: n.facts.Addresses, DefaultRouteIP: n.facts.DefaultRouteIP, CRISocket: n.found}
 	if init {
 		e.KubernetesVersion = n.bundle.Contract().KubernetesVersion
 		e.ImageRepository = n.bundle.Contract().ImageRepository

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -39,19 +38,10 @@ func (a *app) verifyCmd() *cobra.Command {
 	}
 }
 
-// hasKubeDNS reports whether the bundle was built with kube-dns instead of CoreDNS.
-func hasKubeDNS(c *bundle.Contract) bool {
-	return slices.ContainsFunc(c.Images, func(i bundle.Image) bool { return i.Component == string(release.KubeDNS) })
-}
-
 // needsOf lists the images that a cluster of the bundle's version asks for.
 func needsOf(b *bundle.Bundle) ([]bundle.Need, error) {
 	c := b.Contract()
-	v, err := release.Parse(c.KubernetesVersion)
-	if err != nil {
-		return nil, err
-	}
-	r, err := release.Find(v, release.Options{ImageRepository: c.ImageRepository, AllowUnknown: true, KubeDNS: hasKubeDNS(c)})
+	r, err := releaseOf(c)
 	if err != nil {
 		return nil, err
 	}

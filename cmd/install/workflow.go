@@ -98,7 +98,7 @@ func (a *app) loadInit(ctx context.Context, f *config.InitFlags) (*node, *config
 		n.close()
 		return nil, nil, err
 	}
-	if cfg.PatchesDir, err = absolute(cfg.PatchesDir); err != nil {
+	if err := n.settle(&cfg.PatchesDir, cfg.NodeRegistration.CRISocket); err != nil {
 		n.close()
 		return nil, nil, err
 	}
@@ -137,7 +137,7 @@ func (a *app) joinLike(use, short string, args cobra.PositionalArgs, onePhase bo
 			if cfg.ControlPlane != nil {
 				return usagef("join it as a worker", "--control-plane: this version joins workers only")
 			}
-			if cfg.PatchesDir, err = absolute(cfg.PatchesDir); err != nil {
+			if err := n.settle(&cfg.PatchesDir, cfg.NodeRegistration.CRISocket); err != nil {
 				return err
 			}
 			socket = cfg.NodeRegistration.CRISocket
