@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // atomicFile appears under its name when it is complete. Until then it is called .NAME.part and locked: a killed
@@ -38,7 +40,8 @@ func createAtomic(path string) (*atomicFile, error) {
 
 // claim locks the file and makes sure that its name still means it: the process that held the lock may have renamed it.
 func claim(f *os.File, name string) error {
-	if err := lockFile(f); err != nil {
+	// The lock ends with the process, however that ends.
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return fmt.Errorf("%s is being written by another process", name)
 	}
 	mine, err := f.Stat()
