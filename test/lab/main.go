@@ -54,7 +54,7 @@ func root(log *slog.Logger) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(upstreamCmd(log), upCmd(log))
+	cmd.AddCommand(prepareCmd(log), integrationCmd(log), upstreamCmd(log), upCmd(log))
 	cmd.AddCommand(hostCommands(log)...)
 	return cmd
 }

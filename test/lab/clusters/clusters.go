@@ -94,13 +94,13 @@ func (e *Env) imageArchive(ctx context.Context) (string, error) {
 	return filepath.Join(dir, "images.tar"), err
 }
 
-// fetchKubeconfig copies the administrator's kubeconfig out of the first host.
-func (c *Cluster) fetchKubeconfig(ctx context.Context) error {
+// FetchKubeconfig copies the administrator's kubeconfig out of the first host.
+func (c *Cluster) FetchKubeconfig(ctx context.Context) error {
 	raw, err := os.ReadFile(filepath.Join(c.Hosts[0].Root(), "etc/kubernetes/admin.conf"))
 	if err != nil {
 		return err
 	}
-	c.Kubeconfig = filepath.Join(c.Dir, "admin-"+c.Lab.Net.Bridge+".conf")
+	c.Kubeconfig = filepath.Join(c.Dir, "admin-"+c.Lab.Net.Bridge+"-"+c.Hosts[0].Name+".conf")
 	if err := os.WriteFile(c.Kubeconfig, raw, 0o600); err != nil {
 		return err
 	}

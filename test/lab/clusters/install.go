@@ -69,7 +69,7 @@ func (e *Env) Install(ctx context.Context, o InstallOptions) (*Cluster, error) {
 	if err != nil {
 		return c, err
 	}
-	if err := c.fetchKubeconfig(ctx); err != nil {
+	if err := c.FetchKubeconfig(ctx); err != nil {
 		return c, err
 	}
 	for _, h := range c.Hosts[o.ControlPlanes:] {

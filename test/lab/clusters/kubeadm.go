@@ -75,7 +75,7 @@ func (e *Env) Kubeadm(ctx context.Context, workers int, rt hosts.Runtime) (*Clus
 	if err := e.kubeadmInit(ctx, c); err != nil {
 		return c, err
 	}
-	if err := c.fetchKubeconfig(ctx); err != nil {
+	if err := c.FetchKubeconfig(ctx); err != nil {
 		return c, err
 	}
 	for _, f := range e.Manifests {

@@ -65,6 +65,9 @@ func (b *Builder) compile(ctx context.Context, s set, arch, tmp string) error {
 		cgo = "1"
 	}
 	args := []string{"build", "-trimpath", "-buildvcs=false", "-tags", s.tags, "-ldflags", s.ldflags, "-o", tmp + "/"}
+	if s.test {
+		args = append([]string{"test", "-c"}, args[1:]...)
+	}
 	cmd := exec.CommandContext(ctx, "go", append(args, s.packages...)...) //nolint:gosec // the tables of this package
 	cmd.Dir = filepath.Join(b.Module, "test/lab/upstream", s.folder)
 	if s.own {
@@ -97,6 +100,11 @@ func (b *Builder) CNIPlugins(ctx context.Context, arch string) (string, error) {
 	return b.build(ctx, cniPlugins, arch)
 }
 
+// Etcd returns the folder with etcd, etcdctl and etcdutl.
+func (b *Builder) Etcd(ctx context.Context, arch string) (string, error) {
+	return b.build(ctx, etcd, arch)
+}
+
 // Crictl returns the folder with the stand-in for crictl.
 func (b *Builder) Crictl(ctx context.Context, arch string) (string, error) {
 	return b.build(ctx, crictlSet, arch)
@@ -121,4 +129,12 @@ func (b *Builder) Containerd2(ctx context.Context) (string, error) {
 		}
 		return nil
 	})
+}
+
+// KubeadmSuite returns kubeadm's own end-to-end suite of a version as a program.
+func (b *Builder) KubeadmSuite(ctx context.Context, version string) (string, error) {
+	folder := "e2e_kubeadm-" + version
+	s := set{folder: folder, packages: []string{"k8s.io/kubernetes/test/e2e_kubeadm"}, ldflags: "-s -w", test: true}
+	dir, err := b.build(ctx, s, runtime.GOARCH)
+	return filepath.Join(dir, "e2e_kubeadm.test"), err
 }

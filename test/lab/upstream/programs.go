@@ -12,6 +12,7 @@ type set struct {
 	folder   string // below test/lab/upstream, or a package of ours
 	packages []string
 	own      bool // packages of this project's own module
+	test     bool // a package's tests, as a program
 	cgo      bool
 	tags     string
 	ldflags  string

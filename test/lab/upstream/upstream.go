@@ -117,3 +117,6 @@ func (s *Server) Flags() []string {
 	}
 	return append(out, "--binary-mirror", "http://"+s.Files)
 }
+
+// Blob is where a blob of the images, manifests among them, lies on disk.
+func (u *Upstream) Blob(digest string) string { return u.b.store().Path(digest) }

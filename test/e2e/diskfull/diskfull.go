@@ -1,0 +1,40 @@
+// Package diskfull: a disk that fills up half-way is one clear error, and the same command goes on when there is room.
+package diskfull
+
+import (
+	"testing"
+
+	"kubebundle/test/e2e/suite"
+	"kubebundle/test/lab/clusters"
+	"kubebundle/test/lab/hosts"
+)
+
+// Test loads images into a containerd whose disk is too small, then makes the disk larger.
+func Test(t *testing.T, s *suite.Suite) {
+	h := s.BareHost(t, "full1", hosts.Containerd)
+	if err := clusters.Forwarding(t.Context(), h); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := clusters.InitConfig(s.Lab.Machine, suite.Version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.WriteFile(clusters.ConfigPath, []byte(cfg), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	must := func(cmd string) {
+		t.Helper()
+		if err := h.Run(t.Context(), "sh", "-c", cmd); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must("systemctl stop containerd && mount -t tmpfs -o size=200m tmpfs /var/lib/containerd && systemctl start containerd")
+
+	// Preflight sees it coming.
+	s.Refused(t, h, 3, []string{"/var/lib/containerd", "hint: "}, clusters.InitArgs()...)
+	// Who does not listen is told when it happens.
+	args := append(clusters.InitArgs(), "--ignore-preflight-errors", "all")
+	s.Refused(t, h, 5, []string{"no space left on device", "hint: "}, args...)
+	must("mount -o remount,size=3g /var/lib/containerd")
+	s.MustInstall(t, h, args...)
+}

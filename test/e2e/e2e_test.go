@@ -1,0 +1,102 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kubebundle/test/e2e/again"
+	"kubebundle/test/e2e/airgap"
+	"kubebundle/test/e2e/badbundle"
+	"kubebundle/test/e2e/badjoin"
+	"kubebundle/test/e2e/digests"
+	"kubebundle/test/e2e/diskfull"
+	"kubebundle/test/e2e/logsexec"
+	"kubebundle/test/e2e/network"
+	"kubebundle/test/e2e/powercut"
+	"kubebundle/test/e2e/preflight"
+	"kubebundle/test/e2e/ready"
+	"kubebundle/test/e2e/reboot"
+	"kubebundle/test/e2e/reset"
+	"kubebundle/test/e2e/suite"
+	"kubebundle/test/e2e/suitekubeadm"
+	"kubebundle/test/e2e/tokens"
+)
+
+// behaviours in the order in which one cluster can show them: those that only look, those that use it, those that end it.
+var behaviours = []struct {
+	name string
+	test func(t *testing.T, s *suite.Suite)
+}{
+	{"ready", ready.Test},
+	{"network", network.Test},
+	{"logsexec", logsexec.Test},
+	{"digests", digests.Test},
+	{"again", again.Test},
+	{"airgap", airgap.Test},
+	{"suitekubeadm", suitekubeadm.Test},
+	{"tokens", tokens.Test},
+	{"badjoin", badjoin.Test},
+	{"reboot", reboot.Test},
+	{"preflight", preflight.Test},
+	{"badbundle", badbundle.Test},
+	{"diskfull", diskfull.Test},
+	{"powercut", powercut.Test},
+	{"reset", reset.Test},
+}
+
+// shared is made by TestMain.
+var shared *suite.Suite
+
+// TestE2E is all of it: `go test ./test/e2e -run TestE2E/network` makes the cluster and looks at one behaviour.
+func TestE2E(t *testing.T) {
+	for _, b := range behaviours {
+		ok := t.Run(b.name, func(t *testing.T) {
+			start := time.Now()
+			b.test(t, shared)
+			t.Logf("%s took %v", b.name, time.Since(start).Round(time.Second))
+		})
+		if !ok {
+			t.Log(shared.Report(context.WithoutCancel(t.Context())))
+		}
+	}
+}
+
+// TestMain runs nothing unless KUBEBUNDLE_E2E=1 asks for it; then everything that is missing is a failure, never a skip.
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	if os.Getenv("KUBEBUNDLE_E2E") != "1" {
+		fmt.Println("end-to-end tests are off; KUBEBUNDLE_E2E=1 turns them on (root, real hosts, about ten minutes)")
+		return 0
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	defer stop()
+	start := time.Now()
+	var err error
+	shared, err = suite.Setup(ctx, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	if shared != nil {
+		defer func() {
+			if err := shared.Close(context.WithoutCancel(ctx)); err != nil {
+				fmt.Fprintln(os.Stderr, "take the lab down:", err)
+			}
+		}()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "make the cluster:", err)
+		if shared != nil {
+			fmt.Fprintln(os.Stderr, shared.Report(context.WithoutCancel(ctx)))
+		}
+		return 1
+	}
+	fmt.Printf("the cluster stands after %v\n", time.Since(start).Round(time.Second))
+	return m.Run()
+}

@@ -1,0 +1,61 @@
+// Package preflight: everything that is wrong with a host is found at once, under kubeadm's names, with what mends it;
+// and nothing was changed.
+package preflight
+
+import (
+	"strings"
+	"testing"
+
+	"kubebundle/test/e2e/suite"
+	"kubebundle/test/lab/clusters"
+	"kubebundle/test/lab/hosts"
+)
+
+// Test breaks a host in five ways and has it looked at.
+func Test(t *testing.T, s *suite.Suite) {
+	h := s.BareHost(t, "pre1", hosts.Containerd)
+	cfg, err := clusters.InitConfig(s.Lab.Machine, suite.Version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, text := range map[string]string{
+		clusters.ConfigPath:                             cfg,
+		"/etc/kubernetes/manifests/kube-apiserver.yaml": "kind: Pod # of another cluster\n",
+		"/var/lib/etcd/member/snap/db":                  "another cluster's data\n",
+	} {
+		if err := h.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, cmd := range []string{
+		"mv /usr/sbin/conntrack /usr/sbin/conntrack.away",
+		"sysctl -qw net.ipv4.ip_forward=0",
+		"systemd-run --quiet --unit=squatter socat TCP4-LISTEN:10250,fork /dev/null",
+	} {
+		if err := h.Run(t.Context(), "sh", "-c", cmd); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before, err := h.Snapshot(suite.Volatile...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := []string{
+		"[FileContent--proc-sys-net-ipv4-ip_forward]", "sysctl -w net.ipv4.ip_forward=1",
+		"[FileExisting-conntrack]",
+		"[Port-10250]",
+		"[FileAvailable--etc-kubernetes-manifests-kube-apiserver.yaml]",
+		"[DirAvailable--var-lib-etcd]",
+	}
+	s.Refused(t, h, 3, names, clusters.InitArgs()...)
+	s.Refused(t, h, 3, names, "preflight", "--config", clusters.ConfigPath)
+	// Without --configure-runtime the runtime's foreign sandbox image is one more of them, with the lines to change.
+	s.Refused(t, h, 3, []string{"sandbox_image"}, "init", "--config", clusters.ConfigPath)
+	after, err := h.Snapshot(suite.Volatile...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := before.Diff(after); len(diff) > 0 {
+		t.Errorf("preflight changed the host:\n%s", strings.Join(diff, "\n"))
+	}
+}

@@ -1,0 +1,50 @@
+// Package reboot: when one host was shut down and started again and another has lost its power, the cluster comes back by
+// itself, and still asks nobody outside.
+package reboot
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"kubebundle/test/e2e/airgap"
+	"kubebundle/test/e2e/network"
+	"kubebundle/test/e2e/ready"
+	"kubebundle/test/e2e/suite"
+)
+
+// Test reboots the worker, cuts the control plane's power, and asks everything again.
+func Test(t *testing.T, s *suite.Suite) {
+	if err := s.Worker().Reboot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Server().Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Server().Reboot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// Old states are believed until the kubelets have reported: wait for containers that started after the reboot.
+	suite.Eventually(t, 3*time.Minute, func() error {
+		if _, err := s.Cluster.Kubectl(t.Context(), "get", "--raw", "/readyz"); err != nil {
+			return err
+		}
+		for _, p := range suite.Get[corev1.PodList](t, s, "pods", "-A").Items {
+			for _, c := range p.Status.ContainerStatuses {
+				if c.RestartCount == 0 || !c.Ready {
+					return fmt.Errorf("container %s of %s/%s: restarts %d, ready %v", c.Name, p.Namespace, p.Name, c.RestartCount, c.Ready)
+				}
+			}
+		}
+		return nil
+	})
+	if err := s.Cluster.AwaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ready.Test(t, s)
+	network.Test(t, s)
+	airgap.Counters(t, s)
+	airgap.Events(t, s)
+}
