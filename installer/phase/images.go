@@ -28,7 +28,7 @@ func (LoadImages) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Ste
 		return nil, fmt.Errorf("ask the container runtime: %w", err)
 	}
 	var steps []step.Step
-	want := pauseImage(c)
+	want := s.runtimeWant(c, info)
 	if misfits := runtimeMisfits(info, want); len(misfits) > 0 {
 		edit, err := s.runtimeEdit(ctx, r, info, want)
 		if err != nil || !s.ConfigureRuntime {

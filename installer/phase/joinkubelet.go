@@ -91,7 +91,7 @@ func (KubeletWaitBootstrap) Plan(ctx context.Context, s *State, r host.Reader) (
 	}
 	t := s.timeouts()
 	return []step.Step{
-		step.KubeletHealthy(t.KubeletHealthCheck),
+		kubeletHealthy(t.KubeletHealthCheck),
 		step.TLSBootstrapped(kubeletConf, t.TLSBootstrap),
 		awaitFile("the kubelet's certificate in "+clientPEM(n), clientPEM(n), t.TLSBootstrap),
 		step.Remove{Path: bootstrapConf, Why: "the kubelet has its own certificate now"},

@@ -85,7 +85,7 @@ func (KubeletFinalize) Plan(ctx context.Context, s *State, r host.Reader) ([]ste
 		awaitFile("the kubelet's certificate in "+clientPEM(n), clientPEM(n), s.timeouts().KubeletHealthCheck),
 		step.File{Path: kubeletConf, Mode: 0o600, Data: data, Secret: true},
 		step.Unit{Name: kubeletUnit, Enable: true, Start: true, Files: []string{kubeletConf}},
-		step.KubeletHealthy(s.timeouts().KubeletHealthCheck),
+		kubeletHealthy(s.timeouts().KubeletHealthCheck),
 	}, nil
 }
 

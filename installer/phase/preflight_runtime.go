@@ -57,7 +57,7 @@ func (in *inspection) sandbox(ctx context.Context) {
 	if err != nil {
 		return // reported already
 	}
-	want := pauseImage(in.contract)
+	want := in.s.runtimeWant(in.contract, info)
 	misfits := runtimeMisfits(info, want)
 	if len(misfits) == 0 {
 		return

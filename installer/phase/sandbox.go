@@ -9,6 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/version"
+	"sigs.k8s.io/yaml"
+
+	"kubebundle/bundle"
 	"kubebundle/installer/host"
 	"kubebundle/installer/step"
 	cruntime "kubebundle/runtime"
@@ -23,12 +27,42 @@ const runtimeRestart = 90 * time.Second
 
 // RuntimeMisfit is one thing that the runtime's configuration must say differently before a pod of this bundle can start.
 type RuntimeMisfit struct {
-	Check string // preflight's name of it: SandboxImage, CNIBinDir, CRI
+	Check string // preflight's name of it: SandboxImage, CNIBinDir, CgroupDriver, CRI
 	What  string
 }
 
-// runtimeMisfits compares what the runtime says about itself with what the bundle needs. sandbox is the bundle's pause image.
-func runtimeMisfits(info cruntime.Info, sandbox string) []RuntimeMisfit {
+// runtimeWant is what this installation needs of the runtime's configuration. The cgroup driver counts only where the kubelet and the
+// runtime cannot agree by themselves: from v1.31 on the kubelet asks, and from 2.0 on containerd answers (KEP-4033). On cgroup v2 two
+// drivers make two owners of one hierarchy, and pods are killed at random; on v1 it is bad style that works.
+func (s *State) runtimeWant(c *bundle.Contract, info cruntime.Info) containerd.Want {
+	want := containerd.Want{SandboxImage: pauseImage(c), CNIBinDir: cniBinDir}
+	v, err := version.ParseGeneric(info.Version)
+	asks := err == nil && v.Major() >= 2 && s.version().Minor() >= 31
+	if !asks && s.Facts.CgroupVersion == 2 {
+		want.CgroupDriver = s.kubeletDriver()
+	}
+	return want
+}
+
+// kubeletDriver is the cgroup driver that the kubelet of this node is told.
+func (s *State) kubeletDriver() string {
+	var cfg map[string]any
+	switch {
+	case s.Init != nil:
+		cfg = s.Init.KubeletConfig
+	case s.KubeletCM != nil:
+		if err := yaml.Unmarshal([]byte(s.KubeletCM.Data["kubelet"]), &cfg); err != nil {
+			s.log().Debug("the cluster's kubelet configuration cannot be read", "err", err)
+		}
+	}
+	if d, ok := cfg["cgroupDriver"].(string); ok && d != "" {
+		return d
+	}
+	return s.Release.CgroupDriver()
+}
+
+// runtimeMisfits compares what the runtime says about itself with what the bundle needs.
+func runtimeMisfits(info cruntime.Info, want containerd.Want) []RuntimeMisfit {
 	if info.Name != "containerd" {
 		return nil // Docker is told by the kubelet
 	}
@@ -37,11 +71,14 @@ func runtimeMisfits(info cruntime.Info, sandbox string) []RuntimeMisfit {
 		return []RuntimeMisfit{{"CRI", "its CRI plugin is switched off, so the kubelet cannot use it"}}
 	}
 	var out []RuntimeMisfit
-	if sandbox != "" && info.SandboxImage != "" && info.SandboxImage != sandbox {
-		out = append(out, RuntimeMisfit{"SandboxImage", fmt.Sprintf("it starts every pod with sandbox image %s, and the bundle has %s", info.SandboxImage, sandbox)})
+	if want.SandboxImage != "" && info.SandboxImage != "" && info.SandboxImage != want.SandboxImage {
+		out = append(out, RuntimeMisfit{"SandboxImage", fmt.Sprintf("it starts every pod with sandbox image %s, and the bundle has %s", info.SandboxImage, want.SandboxImage)})
 	}
-	if len(info.CNIBinDirs) > 0 && !slices.Contains(info.CNIBinDirs, cniBinDir) {
-		out = append(out, RuntimeMisfit{"CNIBinDir", fmt.Sprintf("it looks for CNI plugins in %s, and the bundle installs them to %s", strings.Join(info.CNIBinDirs, ", "), cniBinDir)})
+	if want.CgroupDriver != "" && info.CgroupDriver != "" && info.CgroupDriver != want.CgroupDriver {
+		out = append(out, RuntimeMisfit{"CgroupDriver", fmt.Sprintf("its cgroup driver is %s and the kubelet's is %s, which on cgroup v2 kills pods at random", info.CgroupDriver, want.CgroupDriver)})
+	}
+	if len(info.CNIBinDirs) > 0 && !slices.Contains(info.CNIBinDirs, want.CNIBinDir) {
+		out = append(out, RuntimeMisfit{"CNIBinDir", fmt.Sprintf("it looks for CNI plugins in %s, and the bundle installs them to %s", strings.Join(info.CNIBinDirs, ", "), want.CNIBinDir)})
 	}
 	return out
 }
@@ -55,7 +92,7 @@ type ConfigEdit struct {
 }
 
 // runtimeEdit is the runtime's configuration with what the bundle needs.
-func (s *State) runtimeEdit(ctx context.Context, r host.Reader, info cruntime.Info, sandbox string) (*ConfigEdit, error) {
+func (s *State) runtimeEdit(ctx context.Context, r host.Reader, info cruntime.Info, want containerd.Want) (*ConfigEdit, error) {
 	e := &ConfigEdit{Path: containerd.DefaultConfig, Mode: 0o644}
 	rt, err := s.Runtime(ctx)
 	if err != nil {
@@ -74,7 +111,7 @@ func (s *State) runtimeEdit(ctx context.Context, r host.Reader, info cruntime.In
 	if fi, err := r.Stat(e.Path); err == nil {
 		e.Mode = fi.Mode().Perm()
 	}
-	e.Data, e.Lines, err = containerd.Configure(info.Version, containerd.Want{SandboxImage: sandbox, CNIBinDir: cniBinDir}, have)
+	e.Data, e.Lines, err = containerd.Configure(info.Version, want, have)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", e.Path, err)
 	}
@@ -109,8 +146,10 @@ func (e *RuntimeConfigError) Hint() string {
 		// The file says the right thing already: the daemon has not read it, or another file overrides it.
 		return fmt.Sprintf("%s is right already: systemctl restart %s", e.Edit.Path, e.Info.Name)
 	}
+	// "[table]: key = value" as it stands in a file: the table's header, then its line.
+	toml := strings.ReplaceAll(strings.Join(e.Edit.Lines, "\n"), "]: ", "]\n")
 	return fmt.Sprintf("run again with --configure-runtime, or write into %s\n    %s\nand run: systemctl restart %s",
-		e.Edit.Path, strings.Join(e.Edit.Lines, "\n    "), e.Info.Name)
+		e.Edit.Path, strings.ReplaceAll(toml, "\n", "\n    "), e.Info.Name)
 }
 
 // runtimeAnswers waits until a restarted runtime can be asked again.

@@ -35,6 +35,10 @@ func TestRuntimeThatDoesNotFit(t *testing.T) {
 			`bin_dir = "/opt/cni/bin"`, `bin_dir = "/opt/cni/bin"`,
 		},
 		{
+			"cgroup driver", func(rt *fakeRuntime) { rt.info.Version, rt.info.CgroupDriver = "1.6.20", "cgroupfs" }, "version = 2\n", "CgroupDriver",
+			"SystemdCgroup = true", "SystemdCgroup = true",
+		},
+		{
 			"CRI off", func(rt *fakeRuntime) { rt.info.Root, rt.info.SandboxImage, rt.info.CgroupDriver = "", "", "" }, "disabled_plugins = [\"cri\"]\nversion = 2\n", "CRI",
 			"disabled_plugins = []", "disabled_plugins = []",
 		},
@@ -91,5 +95,29 @@ func TestRuntimeConfigThatCannotBeEdited(t *testing.T) {
 	_, err := Preflight{}.Plan(t.Context(), s, m)
 	if err == nil || !strings.Contains(err.Error(), "[SandboxImage]") || !strings.Contains(err.Error(), "containerd config migrate") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestCgroupDriverCountsOnlyWhereItMust(t *testing.T) {
+	for name, c := range map[string]struct {
+		breaks func(s *State, rt *fakeRuntime)
+	}{
+		"containerd 2 is asked by the kubelet": {func(_ *State, rt *fakeRuntime) { rt.info.Version = "2.2.0" }},
+		"cgroup v1":                            {func(s *State, rt *fakeRuntime) { s.Facts.CgroupVersion, rt.info.Version = 1, "1.7.28" }},
+		"the user wants cgroupfs": {func(s *State, rt *fakeRuntime) {
+			s.Init.KubeletConfig = map[string]any{"cgroupDriver": "cgroupfs"}
+			rt.info.Version = "1.7.28"
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, rt := goodHost(t), goodRuntime()
+			rt.info.CgroupDriver = "cgroupfs"
+			s := initState(t, m, rt)
+			s.Facts = m.FactsValue
+			c.breaks(s, rt)
+			if misfits := runtimeMisfits(rt.info, s.runtimeWant(s.Contract, rt.info)); len(misfits) > 0 {
+				t.Errorf("got %v", misfits)
+			}
+		})
 	}
 }

@@ -37,7 +37,7 @@ func (WaitControlPlane) Plan(ctx context.Context, s *State, r host.Reader) ([]st
 		return nil, err
 	}
 	t := s.timeouts()
-	steps := []step.Step{step.KubeletHealthy(t.KubeletHealthCheck)}
+	steps := []step.Step{kubeletHealthy(t.KubeletHealthCheck)}
 	for _, comp := range components() {
 		u, err := s.healthURL(c, n, comp, r)
 		if err != nil {
@@ -84,6 +84,13 @@ func (s *State) healthURL(c *manifests.Cluster, n *manifests.Node, component str
 		u.Path = "/"
 	}
 	return u.String(), nil
+}
+
+// kubeletHealthy looks often: a kubelet is up within half a second, and the whole node waits for it.
+func kubeletHealthy(timeout time.Duration) step.Await {
+	w := step.KubeletHealthy(timeout)
+	w.Interval = 100 * time.Millisecond
+	return w
 }
 
 // componentHealthy waits for one component.
