@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -175,7 +176,7 @@ func TestCrashEverywhere(t *testing.T) {
 		t.Fatalf("only %d changes: the workflow is too small to prove anything", total)
 	}
 	for n := range total {
-		t.Run(fmt.Sprint(n), func(t *testing.T) {
+		t.Run(strconv.Itoa(n), func(t *testing.T) {
 			m := stranger(t)
 			crashing := host.NewRecording(m)
 			left := n

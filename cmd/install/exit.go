@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -82,6 +83,10 @@ func (a *app) report(err error, signalled bool) {
 	text := strings.TrimSpace(err.Error())
 	if signalled && errors.Is(err, context.Canceled) {
 		text = "interrupted: " + strings.TrimSuffix(strings.TrimSuffix(text, context.Canceled.Error()), ": ")
+	}
+	if a.output == "json" {
+		_ = json.NewEncoder(a.err).Encode(map[string]any{"error": text, "hint": installer.Hint(err), "exitCode": exitCode(err, signalled)}) // see say
+		return
 	}
 	a.say("error: %s\n", text)
 	if h := installer.Hint(err); h != "" {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -199,12 +200,9 @@ func (a *app) warnings(problems []phase.Problem) {
 }
 
 func phaseList(phases []phase.Phase) string {
-	out := ""
-	for i, p := range phases {
-		if i > 0 {
-			out += ", "
-		}
-		out += p.Name()
+	names := make([]string, 0, len(phases))
+	for _, p := range phases {
+		names = append(names, p.Name())
 	}
-	return out
+	return strings.Join(names, ", ")
 }

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -78,7 +79,7 @@ func parseMemTotal(meminfo string) (uint64, error) {
 			return kb << 10, nil
 		}
 	}
-	return 0, fmt.Errorf("/proc/meminfo: no MemTotal")
+	return 0, errors.New("/proc/meminfo: no MemTotal")
 }
 
 // parseSwaps lists the active swap devices: the first column after the title line.

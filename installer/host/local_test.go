@@ -157,3 +157,28 @@ func TestCommandString(t *testing.T) {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
+
+// FuzzHostText: what the kernel, systemd or a person writes must never break the reader.
+func FuzzHostText(f *testing.F) {
+	f.Add("MemTotal: 1 kB\n", "LoadState=loaded\nActiveEnterTimestampMonotonic=1\n")
+	f.Add("nameserver 10.0.0.1\n", "eth0\t00000000\t0101A8C0\t0003\t0\t0\t600\t00000000\t0\t0\t0\n")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		for _, s := range []string{a, b} {
+			if n, err := parseMemTotal(s); err != nil && n != 0 {
+				t.Errorf("memory %d and %v", n, err)
+			}
+			for _, ns := range parseNameservers(s) {
+				if ns == "" || strings.HasPrefix(ns, "127.") {
+					t.Errorf("name server %q", ns)
+				}
+			}
+			if st := parseUnitState(s, time.Unix(0, 0), 0); !st.Active && !st.Since.IsZero() {
+				t.Errorf("a unit that is not active since %v", st.Since)
+			}
+			parseSwaps(s)
+			parseModules(s, s)
+			defaultRoute4(s)
+			defaultRoute6(s)
+		}
+	})
+}
