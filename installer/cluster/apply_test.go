@@ -290,6 +290,8 @@ func TestParseManifestRefuses(t *testing.T) {
 
 func FuzzParseManifest(f *testing.F) {
 	f.Add([]byte(manifest))
+	f.Add([]byte("{apiVersion: v1, kind: Pod, metadata: {name: a}}"))
+	f.Add([]byte("kind: List\napiVersion: v1\nitems: [{}]\n---\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		objects, err := cluster.ParseManifest(data)
 		if err != nil {

@@ -129,7 +129,7 @@ func (t Token) secret() *corev1.Secret {
 }
 
 // Tokens lists the bootstrap tokens, by id; expired ones too, as long as the cluster has not cleaned them away. Secrets of the right
-// type that hold no token are named in the error, and the tokens are returned beside it.
+// type that hold no token are left out: the API server authenticates nobody with them either.
 func (c *Client) Tokens(ctx context.Context) ([]Token, error) {
 	var list *corev1.SecretList
 	err := retry(ctx, func(ctx context.Context) (err error) {
@@ -142,21 +142,17 @@ func (c *Client) Tokens(ctx context.Context) ([]Token, error) {
 		return nil, fmt.Errorf("list bootstrap tokens: %w", err)
 	}
 	var tokens []Token
-	var broken []error
 	for i := range list.Items {
 		s := &list.Items[i]
 		if s.Type != bootstrapapi.SecretTypeBootstrapToken {
 			continue
 		}
-		t, err := tokenFromSecret(s)
-		if err != nil {
-			broken = append(broken, fmt.Errorf("list bootstrap tokens: Secret %s/%s: %w", s.Namespace, s.Name, err))
-			continue
+		if t, err := tokenFromSecret(s); err == nil {
+			tokens = append(tokens, t)
 		}
-		tokens = append(tokens, t)
 	}
 	slices.SortFunc(tokens, func(a, b Token) int { return strings.Compare(a.ID, b.ID) })
-	return tokens, errors.Join(broken...)
+	return tokens, nil
 }
 
 func tokenFromSecret(s *corev1.Secret) (Token, error) {

@@ -84,7 +84,7 @@ func TestTokens(t *testing.T) {
 	}
 	const at = "/api/v1/namespaces/kube-system/secrets/bootstrap-token-cccccc"
 	s.Put(at, clustertest.Object{"metadata": clustertest.Object{"name": "bootstrap-token-cccccc", "namespace": "kube-system"}, "type": "bootstrap.kubernetes.io/token"})
-	if got, err = c.Tokens(t.Context()); err == nil || !strings.Contains(err.Error(), "bootstrap-token-cccccc") || len(got) != 2 {
+	if got, err = c.Tokens(t.Context()); err != nil || len(got) != 2 {
 		t.Errorf("a broken one: %v, %v", got, err)
 	}
 }
