@@ -185,14 +185,8 @@ func (a *app) state(n *node, configureRuntime bool) *phase.State {
 	}
 }
 
-// readFile reads a file that the user named, relative to where the user stands.
-func (a *app) readFile(p string) ([]byte, error) {
-	abs, err := filepath.Abs(p)
-	if err != nil {
-		return nil, err
-	}
-	return a.host.ReadFile(abs)
-}
+// readFile reads a file that the user named: from where the user stands, which need not be the host that is installed.
+func readFile(p string) ([]byte, error) { return os.ReadFile(p) }
 
 // settle decides what a configuration leaves to where and on which host it is read.
 func (n *node) settle(patches *string, socket string) error {

@@ -20,7 +20,7 @@ func (a *app) resetCmd() *cobra.Command {
 			"(a reboot removes them), kubeconfigs in home folders.\n\nPhases: " + strings.Join(installer.ResetPhases(), ", "),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			cfg, err := config.LoadReset(&f, a.readFile)
+			cfg, err := config.LoadReset(&f, readFile)
 			if err != nil {
 				return err
 			}

@@ -43,7 +43,7 @@ const apiTimeout = time.Minute
 // admin opens the cluster of this node, or of the kubeconfig that was given.
 func (a *app) admin(ctx context.Context, kubeconfig string) (*cluster.Client, error) {
 	if kubeconfig != "" {
-		data, err := a.readFile(kubeconfig)
+		data, err := readFile(kubeconfig)
 		if err != nil {
 			return nil, fmt.Errorf("--kubeconfig: %w", err)
 		}
@@ -68,7 +68,7 @@ func (a *app) tokenCreate() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), apiTimeout)
 			defer cancel()
-			bt, err := config.LoadToken(&f, args, a.readFile)
+			bt, err := config.LoadToken(&f, args, readFile)
 			if err != nil {
 				return err
 			}

@@ -94,7 +94,7 @@ func (a *app) loadInit(ctx context.Context, f *config.InitFlags) (*node, *config
 	if err != nil {
 		return nil, nil, err
 	}
-	cfg, err := config.LoadInit(f, a.readFile, n.environment(true))
+	cfg, err := config.LoadInit(f, readFile, n.environment(true))
 	if err != nil {
 		n.close()
 		return nil, nil, err
@@ -131,7 +131,7 @@ func (a *app) joinLike(use, short string, args cobra.PositionalArgs, onePhase bo
 				return err
 			}
 			defer n.close()
-			cfg, err := config.LoadJoin(&f, args, a.readFile, n.environment(false))
+			cfg, err := config.LoadJoin(&f, args, readFile, n.environment(false))
 			if err != nil {
 				return err
 			}
@@ -144,7 +144,7 @@ func (a *app) joinLike(use, short string, args cobra.PositionalArgs, onePhase bo
 			socket = cfg.NodeRegistration.CRISocket
 			s := a.state(n, configureRuntime)
 			s.Join = cfg
-			if s.Discovery, err = installer.NewDiscovery(cfg, a.readFile); err != nil {
+			if s.Discovery, err = installer.NewDiscovery(cfg, readFile); err != nil {
 				return err
 			}
 			return a.runJob(cmd.Context(), job{name: "join", phases: installer.Join(), state: s, node: n, skip: cfg.SkipPhases, only: only, dryRun: cfg.DryRun})
