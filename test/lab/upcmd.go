@@ -30,7 +30,9 @@ func upCmd(log *slog.Logger) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			env.Compression = effort
+			if effort != "" {
+				env.Compression = effort
+			}
 			if cps < 1 {
 				return errors.New("a cluster needs a control plane")
 			}

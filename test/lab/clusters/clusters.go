@@ -62,7 +62,8 @@ func NewEnv(ctx context.Context, version string, log *slog.Logger) (*Env, error)
 		return nil, err
 	}
 	return &Env{
-		Dir: dir, Lab: lab, Builder: b, Upstream: u, Log: lab.Log,
+		Compression: os.Getenv("KUBEBUNDLE_LAB_COMPRESSION"), // fast, for people in a hurry
+		Dir:         dir, Lab: lab, Builder: b, Upstream: u, Log: lab.Log,
 		Manifests: []string{filepath.Join(b.Module, "test/lab/manifests/kube-flannel.yml"), filepath.Join(b.Module, "test/lab/manifests/web.yml")},
 	}, nil
 }

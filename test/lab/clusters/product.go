@@ -23,7 +23,7 @@ type Programs struct {
 
 // BuildPrograms builds bundler and install as a release is built. They lie side by side under the names that bundler expects.
 func (e *Env) BuildPrograms(ctx context.Context) (Programs, error) {
-	dir := filepath.Join(e.Dir, "product")
+	dir := filepath.Join(e.Dir, "product-"+e.Lab.Net.Bridge)
 	p := Programs{Bundler: filepath.Join(dir, "bundler"), Installer: filepath.Join(dir, "install-linux-"+runtime.GOARCH)}
 	for out, pkg := range map[string]string{p.Bundler: "./cmd/bundler", p.Installer: "./cmd/install"} {
 		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version=lab", "-o", out+".part", pkg) //nolint:gosec // our own
@@ -61,7 +61,7 @@ func (e *Env) BuildBundle(ctx context.Context, p Programs) (Bundle, error) {
 	}
 	// Only the newest is kept: a bundle is large, and a change of our programs makes another.
 	name := "bundle-" + e.Upstream.Version + "-" + cache.Key(inputs...)
-	dir := filepath.Join(e.Dir, "bundles")
+	dir := filepath.Join(e.Dir, "bundles-"+e.Lab.Net.Bridge)
 	if err := keepOnly(dir, "bundle-"+e.Upstream.Version+"-", name); err != nil {
 		return Bundle{}, err
 	}
