@@ -90,7 +90,12 @@ func (a *app) report(err error, signalled bool) {
 	}
 	a.say("error: %s\n", text)
 	if h := installer.Hint(err); h != "" {
+		block := false // from a comment on, the rest is commands to paste: nothing may stand before them
 		for line := range strings.Lines(h) {
+			if block = block || strings.HasPrefix(line, "#"); block {
+				a.say("%s\n", strings.TrimRight(line, "\n"))
+				continue
+			}
 			a.say("hint: %s\n", strings.TrimRight(line, "\n"))
 		}
 	}
