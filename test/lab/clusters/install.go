@@ -58,6 +58,7 @@ func (e *Env) Install(ctx context.Context, o InstallOptions) (*Cluster, error) {
 		return c, err
 	}
 	start := time.Now()
+	c.Timing.Start = start
 	res := o.Bundle.Install(ctx, c.Hosts[0], append(InitArgs(), o.InitFlags...)...)
 	c.Runs = append(c.Runs, res)
 	c.Timing.Init = time.Since(start)

@@ -45,6 +45,7 @@ WantedBy=multi-user.target
 
 // Timing is how long the parts of an installation took.
 type Timing struct {
+	Start  time.Time // of the first import, or of init where there was none
 	Import time.Duration
 	Init   time.Duration
 	Join   time.Duration
@@ -65,6 +66,9 @@ func (e *Env) Kubeadm(ctx context.Context, workers int, rt hosts.Runtime) (*Clus
 		c.Hosts = append(c.Hosts, h)
 		if err := e.kubeadmHost(ctx, h); err != nil {
 			return c, fmt.Errorf("prepare %s for kubeadm: %w", h.Name, err)
+		}
+		if i == 0 {
+			c.Timing.Start = time.Now()
 		}
 		t, err := importWithCtr(ctx, h, archive)
 		if err != nil {
