@@ -40,6 +40,7 @@ func (b *Builder) Build(ctx context.Context, p *Plan) (*Result, error) {
 		return nil, err
 	}
 	list := c.Entries()
+	track := newTracker(c, list)
 	var written *bundle.Result
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return b.Store.Fetch(gctx, images) })
@@ -47,7 +48,7 @@ func (b *Builder) Build(ctx context.Context, p *Plan) (*Result, error) {
 	g.Go(func() error {
 		var err error
 		written, err = bundle.Write(gctx, p.Output, c, content, bundle.WriteOptions{
-			Compression: p.req.Compression, ModTime: p.req.ModTime, Progress: b.packProgress,
+			Compression: p.req.Compression, ModTime: p.req.ModTime, Progress: func(e bundle.WriteEvent) { b.tell(track.event(e)) },
 		})
 		return err
 	})
@@ -64,10 +65,6 @@ func (b *Builder) Build(ctx context.Context, p *Plan) (*Result, error) {
 		}
 	}
 	return &Result{Result: *written, Warnings: append(slices.Clone(p.Warnings), warnings...)}, nil
-}
-
-func (b *Builder) packProgress(e bundle.WriteEvent) {
-	b.tell(Event{Stage: StagePack, Name: e.Entry.Path, Done: e.Done, Size: e.Entry.Size, Written: e.Written})
 }
 
 // gather resolves the images and downloads the programs, side by side.

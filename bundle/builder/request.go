@@ -71,8 +71,11 @@ const (
 type Event struct {
 	Stage   Stage
 	Name    string
+	Ref     string // of a layer: the first image that it belongs to
 	Done    int64
 	Size    int64
+	Packed  int64 // bytes of the whole payload so far, before compression
+	Total   int64 // bytes that Packed goes to; what is not measured yet is guessed
 	Written int64 // compressed bytes of the payload so far
 }
 

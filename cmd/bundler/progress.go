@@ -88,7 +88,11 @@ func (p *progress) event(e builder.Event) {
 	case builder.StageProgram:
 		p.say(l, "program "+e.Name)
 	case builder.StagePack:
-		if e.Done == e.Size {
+		switch {
+		case e.Done != e.Size:
+		case e.Ref != "":
+			p.say(l, fmt.Sprintf("pack %.21s: %s of %s", e.Name, bytesOf(e.Size), e.Ref))
+		default:
 			p.say(l, fmt.Sprintf("pack %s: %s", e.Name, bytesOf(e.Size)))
 		}
 	case builder.StageFinish:
@@ -122,9 +126,6 @@ type bars struct {
 	pulling    *pb.ProgressBar
 	packing    *pb.ProgressBar
 	done, size map[string]int64 // by blob
-	packed     int64            // of the entries before this one
-	entry      string
-	entrySize  int64
 }
 
 func newBars(w *os.File) *bars { return &bars{w: w} }
@@ -135,7 +136,7 @@ func (b *bars) start() {
 	if b.pool != nil {
 		return
 	}
-	b.done, b.size, b.packed, b.entry, b.entrySize = map[string]int64{}, map[string]int64{}, 0, "", 0
+	b.done, b.size = map[string]int64{}, map[string]int64{}
 	bar := func(what string) *pb.ProgressBar {
 		return pb.ProgressBarTemplate(barTemplate).New(0).Set(pb.Bytes, true).Set("what", what)
 	}
