@@ -42,6 +42,7 @@ func (r *Reset) parts() []resetPart {
 		{"cleanup-node/kubelet", r.stopKubelet},
 		{"cleanup-node/containers", r.containers},
 		{"cleanup-node/mounts", r.unmount},
+		{"cleanup-node/rules", r.rules},
 		{"cleanup-node/sweep", r.sweep},
 		{"cleanup-node/journal", r.walk},
 		{"cleanup-node/units", r.units},
@@ -201,6 +202,10 @@ func nodeCRISocket(h host.Reader) string {
 		}
 	}
 	return defaultSocket
+}
+
+func (r *Reset) rules(context.Context) ([]step.Step, error) {
+	return []step.Step{step.ServiceRules{}}, nil
 }
 
 func (r *Reset) unmount(context.Context) ([]step.Step, error) {

@@ -70,6 +70,9 @@ func (a *app) initLike(use, short string, args cobra.PositionalArgs, only func(a
 				return err
 			}
 			defer n.close()
+			if cfg.UploadCerts || cfg.CertificateKey != "" {
+				return usagef("leave it out: this version makes one control plane node, and workers need no copied certificates", "--upload-certs and --certificate-key: not in this version")
+			}
 			s := a.state(n, configureRuntime)
 			s.Init = cfg
 			j := job{name: "init", phases: installer.Init(), state: s, node: n, skip: cfg.SkipPhases, dryRun: cfg.DryRun}

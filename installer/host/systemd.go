@@ -96,5 +96,13 @@ func (l *Local) Restart(ctx context.Context, unit string) error {
 	return l.systemctl(ctx, "restart", unit)
 }
 
-// Stop implements Units.
-func (l *Local) Stop(ctx context.Context, unit string) error { return l.systemctl(ctx, "stop", unit) }
+// Stop implements Units. A unit that ended badly would be listed as failed even when its file is gone, so that is forgotten too.
+func (l *Local) Stop(ctx context.Context, unit string) error {
+	if err := l.systemctl(ctx, "stop", unit); err != nil {
+		return err
+	}
+	if err := l.systemctl(ctx, "reset-failed", unit); err != nil && ctx.Err() != nil {
+		return err // otherwise: it is not loaded any more
+	}
+	return nil
+}
