@@ -126,6 +126,7 @@ type bars struct {
 	pulling    *pb.ProgressBar
 	packing    *pb.ProgressBar
 	done, size map[string]int64 // by blob
+	broken     bool
 }
 
 func newBars(w *os.File) *bars { return &bars{w: w} }
@@ -133,7 +134,7 @@ func newBars(w *os.File) *bars { return &bars{w: w} }
 const barTemplate = `{{ string . "what" }} {{ counters . }} {{ bar . }} {{ speed . }} {{ string . "name" }}`
 
 func (b *bars) start() {
-	if b.pool != nil {
+	if b.pool != nil || b.broken {
 		return
 	}
 	b.done, b.size = map[string]int64{}, map[string]int64{}
@@ -144,7 +145,7 @@ func (b *bars) start() {
 	b.pool = pb.NewPool(b.pulling, b.packing)
 	b.pool.Output = b.w
 	if err := b.pool.Start(); err != nil {
-		b.pool = nil // a terminal that cannot be drawn on: go on without
+		b.pool, b.broken = nil, true // a terminal that cannot be drawn on: go on without
 	}
 }
 
@@ -177,12 +178,11 @@ func (b *bars) event(e builder.Event) {
 	b.start()
 	switch e.Stage {
 	case builder.StagePack:
-		if e.Name != b.entry {
-			b.packed += b.entrySize
-			b.entry, b.entrySize = e.Name, e.Size
-			b.packing.SetTotal(b.packed+e.Size).Set("name", e.Name)
+		name := e.Name
+		if e.Ref != "" {
+			name = e.Ref // a person knows the image, not the layer
 		}
-		b.packing.SetCurrent(b.packed + e.Done)
+		b.packing.SetTotal(e.Total).SetCurrent(e.Packed).Set("name", name)
 	case builder.StageResolve, builder.StageProgram, builder.StageFinish:
 		b.packing.Set("name", e.Name)
 	}
