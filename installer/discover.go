@@ -67,13 +67,7 @@ func (d *Discovery) ClusterInfo(ctx context.Context) (*cluster.ClusterInfo, erro
 
 // ConfigMaps implements phase.Discoverer.
 func (d *Discovery) ConfigMaps(ctx context.Context, info *cluster.ClusterInfo) (kubeadm, kubelet *corev1.ConfigMap, err error) {
-	kubeconfig := d.file
-	if d.cfg.Discovery.TLSBootstrapToken != "" {
-		if kubeconfig, err = tokenKubeconfig(info, d.cfg.Discovery.TLSBootstrapToken); err != nil {
-			return nil, nil, err
-		}
-	}
-	c, err := cluster.FromKubeconfig(kubeconfig, d.dialer)
+	c, err := d.client(info)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -93,6 +87,26 @@ func (d *Discovery) ConfigMaps(ctx context.Context, info *cluster.ClusterInfo) (
 		return nil, nil, fmt.Errorf("read ConfigMap %s: %w", name, err)
 	}
 	return kubeadm, kubelet, nil
+}
+
+// NodeTaken implements phase.NodeLooker.
+func (d *Discovery) NodeTaken(ctx context.Context, info *cluster.ClusterInfo, name string) (bool, error) {
+	c, err := d.client(info)
+	if err != nil {
+		return false, err
+	}
+	return c.NodeExistsReady(ctx, name)
+}
+
+// client has the rights of a joining node.
+func (d *Discovery) client(info *cluster.ClusterInfo) (_ *cluster.Client, err error) {
+	kubeconfig := d.file
+	if d.cfg.Discovery.TLSBootstrapToken != "" {
+		if kubeconfig, err = tokenKubeconfig(info, d.cfg.Discovery.TLSBootstrapToken); err != nil {
+			return nil, err
+		}
+	}
+	return cluster.FromKubeconfig(kubeconfig, d.dialer)
 }
 
 // tokenKubeconfig is a kubeconfig that lives in memory only.

@@ -118,7 +118,7 @@ func (KubeProxy) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step
 	if err != nil {
 		return nil, err
 	}
-	objs, err := manifests.KubeProxy(c, server)
+	objs, err := manifests.KubeProxy(c, n, server)
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,8 @@ func (Discovery) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step
 	if s.Discovery == nil {
 		return nil, errors.New("discover the cluster: no way to it was given")
 	}
-	if _, err := s.joinNode(ctx, r); err != nil {
+	n, err := s.joinNode(ctx, r)
+	if err != nil {
 		return nil, err
 	}
 	limit, cancel := context.WithTimeout(ctx, s.timeouts().Discovery)
@@ -67,7 +68,41 @@ func (Discovery) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step
 		}
 	}
 	s.ClusterInfo, s.Cluster, s.KubeletCM = info, c, kubelet
+	if err := s.checkName(limit, n, r); err != nil {
+		return nil, err
+	}
 	return nil, s.checkKubeletConfig()
+}
+
+// NameTakenError says that another host is the node of this name. A second one would take over its identity.
+type NameTakenError struct{ Name string }
+
+func (e *NameTakenError) Error() string {
+	return fmt.Sprintf("join as node %s: the cluster has a Ready node of this name, and it is not this host", e.Name)
+}
+
+// Hint says what to do.
+func (e *NameTakenError) Hint() string {
+	return fmt.Sprintf("give this host another name (hostnamectl set-hostname NAME, or --node-name NAME), or take the old node away: kubectl delete node %s", e.Name)
+}
+
+// checkName refuses a name that another host has. A host that is that node already asks nobody.
+func (s *State) checkName(ctx context.Context, n *manifests.Node, r host.Reader) error {
+	look, ok := s.Discovery.(NodeLooker)
+	if !ok {
+		return nil
+	}
+	if joined, err := s.joined(r, n); err != nil || joined {
+		return err
+	}
+	taken, err := look.NodeTaken(ctx, s.ClusterInfo, n.Name)
+	if err != nil {
+		return fmt.Errorf("look for a node %s in the cluster: %w", n.Name, err)
+	}
+	if taken {
+		return &NameTakenError{Name: n.Name}
+	}
+	return nil
 }
 
 // versionOf reads kubernetesVersion out of kubeadm-config, whatever its API version: the field has had this name since v1alpha1.

@@ -27,6 +27,11 @@ type fakeCluster struct {
 	info             *cluster.ClusterInfo
 	kubeadm, kubelet *corev1.ConfigMap
 	err              error
+	taken            bool
+}
+
+func (f *fakeCluster) NodeTaken(context.Context, *cluster.ClusterInfo, string) (bool, error) {
+	return f.taken, nil
 }
 
 func (f *fakeCluster) ClusterInfo(context.Context) (*cluster.ClusterInfo, error) {
@@ -117,6 +122,7 @@ func TestJoinAgainChangesNothing(t *testing.T) {
 	}
 	joined(t, m, ca)
 	m.BusyPorts[10250] = true
+	f.taken = true // by this very host
 
 	second := joinState(t, m, f, ca)
 	steps, _ = planAll(t, JoinPhases(), second, m)
@@ -212,6 +218,7 @@ func TestJoinRefuses(t *testing.T) {
 		{"swap", func(_ *testing.T, m *host.Memory, _ *fakeCluster) {
 			m.FactsValue.SwapDevices = []string{"/swapfile"}
 		}, "[Swap]"},
+		{"name of another", func(_ *testing.T, _ *host.Memory, f *fakeCluster) { f.taken = true }, "has a Ready node of this name"},
 		{"unreachable", func(_ *testing.T, _ *host.Memory, f *fakeCluster) { f.err = errors.New("no route to host") }, "discover the cluster: no route to host"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -119,6 +119,7 @@ func renderCluster(cfg *config.Init, contract *bundle.Contract, rel *release.Rel
 		ServiceSubnet: cc.Networking.ServiceSubnet, PodSubnet: cc.Networking.PodSubnet, DNSDomain: cc.Networking.DNSDomain,
 		Images: images, APIServer: component(cc.APIServer.ControlPlaneComponent),
 		ControllerManager: component(cc.ControllerManager), Scheduler: component(cc.Scheduler),
+		DNSImage: manifests.ImageMeta(cc.DNS.ImageMeta), DNSDisabled: cc.DNS.Disabled, ProxyDisabled: cc.Proxy.Disabled,
 		CertSANs: cc.APIServer.CertSANs, Etcd: etcd(cc.Etcd), FeatureGates: cc.FeatureGates, KeyAlgorithm: cc.EncryptionAlgorithm,
 		HealthCheckTimeout: cfg.Timeouts.ControlPlaneComponentHealthCheck,
 		KubeletConfig:      cfg.KubeletConfig, KubeProxyConfig: cfg.KubeProxyConfig,
@@ -185,12 +186,14 @@ func args(in []config.Arg) []manifests.Arg {
 func etcd(e config.Etcd) manifests.Etcd {
 	var out manifests.Etcd
 	if l := e.Local; l != nil {
+		out.Image = manifests.ImageMeta(l.ImageMeta)
 		out.DataDir, out.ServerCertSANs, out.PeerCertSANs = l.DataDir, l.ServerCertSANs, l.PeerCertSANs
 		out.Local = manifests.Component{ExtraArgs: args(l.ExtraArgs), ExtraEnvs: l.ExtraEnvs}
 	}
 	if x := e.External; x != nil {
-		ext := manifests.ExternalEtcd(*x)
-		out.External = &ext
+		out.External = &manifests.ExternalEtcd{
+			Endpoints: x.Endpoints, HTTPEndpoints: x.HTTPEndpoints, CAFile: x.CAFile, CertFile: x.CertFile, KeyFile: x.KeyFile,
+		}
 	}
 	return out
 }

@@ -71,6 +71,12 @@ type Discoverer interface {
 	ConfigMaps(ctx context.Context, info *cluster.ClusterInfo) (kubeadm, kubelet *corev1.ConfigMap, err error)
 }
 
+// NodeLooker is what a Discoverer may also be: then a node whose name is taken is refused, as kubeadm does.
+type NodeLooker interface {
+	// NodeTaken reports whether the cluster has a Ready node of this name. A cluster that does not let joining nodes look answers no.
+	NodeTaken(ctx context.Context, info *cluster.ClusterInfo, name string) (bool, error)
+}
+
 // contract is the bundle's contract.
 func (s *State) contract() (*bundle.Contract, error) {
 	if s.Contract != nil {
