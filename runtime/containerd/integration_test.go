@@ -2,7 +2,6 @@ package containerd
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -35,7 +34,7 @@ func connect(tb testing.TB, d *runtimetest.Daemon, opts Options) *Runtime {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { r.Close() })
+	tb.Cleanup(func() { _ = r.Close() })
 	return r
 }
 
@@ -86,13 +85,27 @@ func tree(t *testing.T, r *Runtime, img cruntime.Image) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Under a lease, or the collector that runs after an import takes the view away.
+	ctx, done, err := r.client.WithLease(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := done(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}()
 	sn := r.client.SnapshotService(name)
 	key := "view-" + img.Config.Digest
 	mounts, err := sn.View(ctx, key, chainOf(img))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer sn.Remove(ctx, key)
+	defer func() {
+		if err := sn.Remove(ctx, key); err != nil {
+			t.Error(err)
+		}
+	}()
 	var out map[string]string
 	err = mount.WithTempMount(ctx, mounts, func(root string) (err error) {
 		out, err = runtimetest.Walk(root)
@@ -165,14 +178,14 @@ func leftovers(t *testing.T, r *Runtime) []string {
 		t.Fatal(err)
 	}
 	err = r.client.SnapshotService(name).Walk(ctx, func(_ context.Context, i snapshots.Info) error {
-		out = append(out, fmt.Sprintf("snapshot %s", i.Name))
+		out = append(out, "snapshot "+i.Name)
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = r.client.ContentStore().Walk(ctx, func(i content.Info) error {
-		out = append(out, fmt.Sprintf("content %s", i.Digest))
+		out = append(out, "content "+i.Digest.String())
 		return nil
 	})
 	if err != nil {

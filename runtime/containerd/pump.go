@@ -56,7 +56,7 @@ func (p *pump) release(c *chunk) {
 
 // feed is one consumer's view of a layer. It gives io.EOF only after the source did, and the source's size was right.
 type feed struct {
-	ctx  context.Context //nolint:containedctx // io.Reader has no context, and the feed lives for one call
+	ctx  context.Context // io.Reader has none, and a feed lives for one call
 	pump *pump
 	ch   chan *chunk
 	cur  *chunk

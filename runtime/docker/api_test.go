@@ -34,14 +34,14 @@ func fake(t *testing.T, handlers map[string]http.HandlerFunc) *Runtime {
 	for pattern, h := range handlers {
 		mux.HandleFunc(pattern, h)
 	}
-	srv := &http.Server{Handler: mux} //nolint:gosec // a test
+	srv := &http.Server{Handler: mux}
 	go func() { _ = srv.Serve(l) }()
-	t.Cleanup(func() { srv.Close() })
+	t.Cleanup(func() { _ = srv.Close() })
 	r, err := New(t.Context(), socket, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { r.Close() })
+	t.Cleanup(func() { _ = r.Close() })
 	return r
 }
 

@@ -36,7 +36,7 @@ type Runtime struct {
 
 var _ cruntime.Runtime = (*Runtime)(nil)
 
-type version struct{ Version, ApiVersion string } //nolint:revive // the API's spelling
+type version struct{ Version, APIVersion string }
 
 // New connects to the Docker Engine that listens on socket ("unix:///path" or "/path"; "" is [DefaultSocket]).
 func New(ctx context.Context, socket string, opts Options) (*Runtime, error) {
@@ -57,7 +57,7 @@ func New(ctx context.Context, socket string, opts Options) (*Runtime, error) {
 	if err := r.get(ctx, "/version", &r.server); err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to docker at %s: %w (is it running? try: systemctl start docker)", path, err), r.Close())
 	}
-	r.prefix = "/v" + r.server.ApiVersion
+	r.prefix = "/v" + r.server.APIVersion
 	return r, nil
 }
 

@@ -58,7 +58,7 @@ func TestIsSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	if open.IsSocket(file) || open.IsSocket(filepath.Join(dir, "nothing")) || !open.IsSocket(filepath.Join(dir, "s")) {
 		t.Error("cannot tell a socket")
 	}
@@ -74,7 +74,7 @@ func TestOpen(t *testing.T) {
 		_ = json.NewEncoder(w).Encode(map[string]string{"Version": "17.03.2-ce", "ApiVersion": "1.27"})
 	})}
 	go func() { _ = srv.Serve(l) }()
-	t.Cleanup(func() { srv.Close() })
+	t.Cleanup(func() { _ = srv.Close() })
 	for _, s := range []string{open.Dockershim, open.CRIDockerd, "unix:///run/cri-dockerd.sock"} {
 		r, err := open.Open(t.Context(), s, open.Options{DockerSocket: "unix://" + socket})
 		if err != nil {
@@ -86,7 +86,9 @@ func TestOpen(t *testing.T) {
 		if i, err := r.Info(t.Context()); err != nil || i.Version != "17.03.2-ce" || i.Socket != "unix://"+socket {
 			t.Errorf("%+v, %v", i, err)
 		}
-		r.Close()
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 	for _, s := range []string{open.CRIO, "npipe:////./pipe/x"} {
 		if r, err := open.Open(t.Context(), s, open.Options{}); !errors.Is(err, open.ErrUnsupported) || r != nil {

@@ -2,11 +2,13 @@ package runtimetest
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -140,10 +142,29 @@ func newDaemon(tb testing.TB) *Daemon {
 	return d
 }
 
+// CPU is the processor time that the daemon and its finished children have used.
+func (d *Daemon) CPU() time.Duration {
+	d.tb.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", d.cmd.Process.Pid))
+	if err != nil {
+		d.tb.Fatal(err)
+	}
+	// Fields 14 to 17 of proc(5): utime, stime, cutime, cstime, in hundredths of a second; 2 is a name in parentheses.
+	var ticks int64
+	for _, f := range strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))[11:15] {
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			d.tb.Fatal(err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
+}
+
 // Start starts the daemon and waits until it listens.
 func (d *Daemon) Start() {
 	d.tb.Helper()
-	d.cmd = exec.Command(d.argv[0], d.argv[1:]...)
+	d.cmd = exec.CommandContext(context.Background(), d.argv[0], d.argv[1:]...) // ended by Stop
 	d.cmd.Env, d.cmd.Stdout, d.cmd.Stderr = d.env, &d.log, &d.log
 	// A test binary that is killed takes its daemon along.
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
@@ -156,9 +177,10 @@ func (d *Daemon) Start() {
 		close(done)
 	}(d.cmd, d.done)
 	deadline := time.After(60 * time.Second)
+	var dialer net.Dialer
 	for {
-		if c, err := net.Dial("unix", d.Socket); err == nil {
-			c.Close()
+		if c, err := dialer.DialContext(context.Background(), "unix", d.Socket); err == nil {
+			_ = c.Close()
 			return
 		}
 		select {

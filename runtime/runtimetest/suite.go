@@ -2,7 +2,6 @@ package runtimetest
 
 import (
 	"context"
-	"math/rand"
 	"slices"
 	"strconv"
 	"strings"
@@ -110,7 +109,7 @@ func remove(t *testing.T, h Host, list ...Image) {
 		for _, i := range list {
 			refs = append(refs, i.Ref)
 		}
-		if err := h.Runtime.Remove(context.Background(), refs); err != nil { //nolint:usetesting // the test's context is over
+		if err := h.Runtime.Remove(context.Background(), refs); err != nil {
 			t.Error(err)
 		}
 		if left := h.Leftovers(t); len(left) > 0 {
@@ -122,7 +121,13 @@ func remove(t *testing.T, h Host, list ...Image) {
 // noise is content that does not compress and differs by seed.
 func noise(seed int64, n int) string {
 	b := make([]byte, n)
-	rand.New(rand.NewSource(seed)).Read(b)
+	x := uint64(seed)*2654435769 + 1
+	for i := range b { // xorshift
+		x ^= x << 13
+		x ^= x >> 7
+		x ^= x << 17
+		b[i] = byte(x)
+	}
 	return string(b)
 }
 
