@@ -20,7 +20,7 @@ func Test(t *testing.T, s *suite.Suite) {
 	want := "hello from " + s.Server().Name
 	for _, h := range s.Cluster.Hosts {
 		for _, name := range []string{"web", "web.lab", "web.lab.svc.cluster.local", web.Items[0].Status.PodIP + ":8080"} {
-			out, err := s.Shell(t, h.Name, "wget -q -T 5 -O - http://"+name)
+			out, err := s.Shell(t, h.Name, "timeout 5 wget -q -O - http://"+name)
 			if err != nil || strings.TrimSpace(out) != want {
 				t.Errorf("pod on %s asks http://%s: got %q, %v; want %q", h.Name, name, out, err, want)
 			}

@@ -45,16 +45,12 @@ func Setup(ctx context.Context, log *slog.Logger) (s *Suite, err error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("the end-to-end tests need root")
 	}
-	dir, err := cache.Dir()
-	if err != nil {
-		return nil, err
-	}
-	unlock, err := cache.Lock(filepath.Join(dir, ".e2e.lock"))
-	if err != nil {
-		return nil, err
-	}
-	s = &Suite{Clean: map[string]hosts.Snapshot{}, unlock: unlock}
+	s = &Suite{Clean: map[string]hosts.Snapshot{}}
 	if s.Env, err = clusters.NewEnv(ctx, Version, log); err != nil {
+		return s, err
+	}
+	// Two runs with one lab would take each other's hosts away.
+	if s.unlock, err = cache.Lock(filepath.Join(s.Dir, ".e2e-"+s.Lab.Net.Bridge+".lock")); err != nil {
 		return s, err
 	}
 	if err := s.Lab.Down(ctx); err != nil { // of a run that was killed
@@ -120,8 +116,11 @@ func (s *Suite) tryToEscape(ctx context.Context, h *hosts.Host) error {
 
 // Close takes everything away, unless KEEP=1.
 func (s *Suite) Close(ctx context.Context) error {
+	if s.unlock == nil { // it never began
+		return nil
+	}
 	defer s.unlock()
-	if s.Env == nil || os.Getenv("KEEP") == "1" {
+	if os.Getenv("KEEP") == "1" {
 		return nil
 	}
 	return s.Lab.Down(ctx)
