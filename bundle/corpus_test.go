@@ -153,6 +153,13 @@ func corpus() []corpusCase {
 	outer := func(f func([]part) []part) func(*raw) { return func(r *raw) { r.outer = f } }
 	return []corpusCase{
 		{"good", func(*raw) {}, ""},
+		{"good-signed", outer(func(p []part) []part {
+			return slices.Insert(p, 3, filePart("k8s-v1.34.4-linux-amd64/"+SignatureName, []byte("untrusted comment: a signature\n")))
+		}), ""},
+		{"signature-twice", outer(func(p []part) []part {
+			s := filePart("k8s-v1.34.4-linux-amd64/"+SignatureName, nil)
+			return slices.Insert(p, 3, s, s)
+		}), "bundle.json.minisig: is in the archive twice"},
 		{"format-2", swap(`"format": 1`, `"format": 2`), "format 2 is unknown, this release reads format 1"},
 		{"format-missing", swap(`"format": 1,`, ``), "has no format number"},
 		{"contract-not-json", swap(`{`, `<`), "bundle.json: is not JSON"},

@@ -66,8 +66,12 @@ func exitCode(err error, signalled bool) int {
 }
 
 // report tells a person what went wrong and what to do.
-func (a *app) report(err error) {
-	fmt.Fprintf(a.err, "error: %s\n", strings.TrimSpace(err.Error()))
+func (a *app) report(err error, code int) {
+	text := strings.TrimSpace(err.Error())
+	if code == exitSignal {
+		text = "ended by a signal; no output was written"
+	}
+	fmt.Fprintf(a.err, "error: %s\n", text)
 	if h := hint(err); h != "" {
 		for line := range strings.Lines(h) {
 			fmt.Fprintf(a.err, "hint: %s\n", strings.TrimRight(line, "\n"))

@@ -30,10 +30,11 @@ func (a *app) run(ctx context.Context, args []string) int {
 	cmd.SetOut(a.out)
 	cmd.SetErr(a.err)
 	err := cmd.ExecuteContext(ctx)
+	code := exitCode(err, ctx.Err() != nil)
 	if err != nil {
-		a.report(err)
+		a.report(err, code)
 	}
-	return exitCode(err, ctx.Err() != nil)
+	return code
 }
 
 func (a *app) root() *cobra.Command {
