@@ -22,13 +22,15 @@ func (b *bench) build(ctx context.Context) error {
 		if c != bundle.CompressionDefault {
 			name += " --compression " + string(c)
 		}
-		list = append(list, contender{name: name, run: func(ctx context.Context, _ int) (sample, error) { return b.buildBundle(ctx, c) }})
+		list = append(list, contender{name: name, run: func(ctx context.Context, _ int) (sample, error) {
+			return b.buildBundle(ctx, c, c == bundle.CompressionDefault)
+		}})
 	}
 	return contest(ctx, b.log, b.runs, list, b.results)
 }
 
-// buildBundle builds a bundle with an empty cache. The last one of the default compression is kept for the other parts.
-func (b *bench) buildBundle(ctx context.Context, c bundle.Compression) (s sample, err error) {
+// buildBundle builds a bundle with an empty cache. One that is kept is what the other parts use.
+func (b *bench) buildBundle(ctx context.Context, c bundle.Compression, keep bool) (s sample, err error) {
 	dir, err := os.MkdirTemp(b.dir, "bundler-")
 	if err != nil {
 		return s, err
@@ -51,7 +53,7 @@ func (b *bench) buildBundle(ctx context.Context, c bundle.Compression) (s sample
 		return s, err
 	}
 	s.Size, s.Content = fi.Size(), bu.Contract().Payload.Size
-	if c == bundle.CompressionDefault {
+	if keep {
 		return s, os.Rename(made, b.bundleFile())
 	}
 	return s, nil

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kubebundle/bundle"
 )
 
 // importing is the second part: who brings the images into a daemon sooner. Every run has a daemon of its own whose store is empty,
@@ -117,7 +119,7 @@ func (b *bench) extracted(ctx context.Context) (string, error) {
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
-	if err := b.needBundle(ctx); err != nil {
+	if err := b.needBundle(ctx, bundle.CompressionDefault); err != nil {
 		return "", err
 	}
 	_, _, err := command(ctx, "tar", "-xzf", b.bundleFile(), "-C", b.dir)

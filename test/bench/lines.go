@@ -64,7 +64,7 @@ func lines() []line {
 			part: partBuild, quantity: wall, ours: ourFast, opponent: skopeo, next: 0.60,
 			why: "Verifying (two hashes per layer, the published checksums of the programs) and gunzip share two cores with the encoder.",
 		},
-		{part: partBuild, quantity: memory, ours: ourFast, next: 400},
+		{part: partBuild, quantity: memory, ours: ourFast, next: 400, why: "See the default compression."},
 		{part: partBuild, quantity: content, ours: ourBest, opponent: crane, next: 0.55, why: encoder},
 		{part: partBuild, quantity: wall, ours: ourBest, opponent: crane},
 

@@ -16,6 +16,7 @@ import (
 
 	"kubebundle/bundle"
 	"kubebundle/test/lab/clusters"
+	"kubebundle/test/lab/hosts"
 	"kubebundle/test/lab/upstream"
 )
 
@@ -38,6 +39,9 @@ type bench struct {
 	indexes   map[string]string // ref to the digest that its tag has in the registry
 	manifests map[string]string // ref to the digest of the architecture's manifest
 }
+
+// ownLab is the number of the lab that nobody else uses, unless the environment chooses another.
+const ownLab = "9"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
@@ -65,6 +69,11 @@ func run(ctx context.Context) (err error) {
 	}
 	if *runs < 1 || flag.NArg() > 0 {
 		return errors.New("usage: bench [-only build|import|init] [-runs N] [-version V]")
+	}
+	if os.Getenv(hosts.EnvID) == "" { // next to the lab that people and tests use
+		if err := os.Setenv(hosts.EnvID, ownLab); err != nil {
+			return err
+		}
 	}
 	b := &bench{
 		version: *version, arch: runtime.GOARCH, runs: *runs, containerd: *containerd, results: results{},
@@ -154,12 +163,12 @@ func (b *bench) ownProduct(ctx context.Context) error {
 	return nil
 }
 
-// needBundle builds the bundle that the later parts use, if the first part did not.
-func (b *bench) needBundle(ctx context.Context) error {
+// needBundle builds the bundle that the later parts use, if there is none yet.
+func (b *bench) needBundle(ctx context.Context, c bundle.Compression) error {
 	if _, err := os.Stat(b.bundleFile()); err == nil {
 		return nil
 	}
-	_, err := b.buildBundle(ctx, bundle.CompressionDefault)
+	_, err := b.buildBundle(ctx, c, true)
 	return err
 }
 
