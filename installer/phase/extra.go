@@ -88,7 +88,7 @@ func readManifests(ctx context.Context, b *bundle.Bundle, files []bundle.File) (
 	if err != nil {
 		return nil, err
 	}
-	defer p.Close()
+	defer p.Close() //nolint:errcheck // only read
 	var out bytes.Buffer
 	for left := len(files); left > 0; {
 		e, err := p.Next()

@@ -17,6 +17,7 @@ import (
 	"kubebundle/bundle"
 	"kubebundle/installer/config"
 	"kubebundle/installer/host"
+	"kubebundle/installer/pki"
 	"kubebundle/installer/step"
 	"kubebundle/manifests"
 	"kubebundle/release"
@@ -135,6 +136,7 @@ func initState(t *testing.T, m *host.Memory, rt *fakeRuntime, args ...string) *S
 	if err != nil {
 		t.Fatal(err)
 	}
+	cfg.Cluster.EncryptionAlgorithm = "ECDSA-P256" // RSA keys would be most of the tests' time
 	s := testState(t, rt)
 	s.Init = cfg
 	return s
@@ -262,3 +264,6 @@ func countSteps(steps []step.Step) int {
 func manifestFile() bundle.File {
 	return bundle.File{Path: "manifests/kube-flannel.yml", Mode: 0o644, Size: 60, SHA256: "sha256:" + strings.Repeat("3", 64)}
 }
+
+// pinOf is the pin of the CA of a planned init.
+func pinOf(s *State) string { return pki.Pin(s.Certs["ca"].Cert) }

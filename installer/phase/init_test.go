@@ -45,21 +45,17 @@ func TestInitPlanWithDefaultRouteHasNoServiceRoute(t *testing.T) {
 // A run that is cut off after any of its steps must be gone on with, and end with the very files that it began to write.
 func TestInitGoesOnAfterEveryStep(t *testing.T) {
 	rt := goodRuntime()
-	fast := func(m *host.Memory) *State {
-		write(t, m, "/root/fast.yaml", "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nencryptionAlgorithm: ECDSA-P256\n")
-		return initState(t, m, rt, "--config", "/root/fast.yaml")
-	}
-	whole, _ := planAll(t, InitPhases(), fast(goodHost(t)), goodHost(t))
+	whole, _ := planAll(t, InitPhases(), initState(t, goodHost(t), rt), goodHost(t))
 	for n := range countSteps(whole) + 1 {
 		m := goodHost(t)
-		s := fast(m)
+		s := initState(t, m, rt)
 		installUnits(t, m, s)
 		steps, _ := planAll(t, InitPhases(), s, m)
 		applyFiles(t, m, steps, n)
 		grown := m.Snapshot()
 		rotate(t, m, s)
 
-		again := fast(m)
+		again := initState(t, m, rt)
 		steps, _ = planAll(t, InitPhases(), again, m)
 		applyFiles(t, m, steps, -1)
 		now := m.Snapshot()
@@ -70,7 +66,7 @@ func TestInitGoesOnAfterEveryStep(t *testing.T) {
 		}
 		rotate(t, m, again)
 
-		third := fast(m)
+		third := initState(t, m, rt)
 		steps, _ = planAll(t, InitPhases(), third, m)
 		if left := unsatisfied(t, m, steps); len(left) > 0 {
 			t.Errorf("after %d steps and a second run, a third would still: %v", n, left)
@@ -239,7 +235,7 @@ func TestSuperAdminThatWasPutAwayStaysAway(t *testing.T) {
 	m := goodHost(t)
 	steps, _ := planAll(t, InitPhases()[:5], initState(t, m, goodRuntime()), m)
 	applyFiles(t, m, steps, -1)
-	if err := m.Remove(superConf); err != nil {
+	if err := m.Remove("/etc/kubernetes/super-admin.conf"); err != nil {
 		t.Fatal(err)
 	}
 	steps, _ = planAll(t, InitPhases()[:5], initState(t, m, goodRuntime()), m)

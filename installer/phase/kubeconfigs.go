@@ -20,7 +20,6 @@ import (
 
 const (
 	adminConf     = "/etc/kubernetes/admin.conf"
-	superConf     = "/etc/kubernetes/super-admin.conf"
 	kubeletConf   = "/etc/kubernetes/kubelet.conf"
 	bootstrapConf = "/etc/kubernetes/bootstrap-kubelet.conf"
 	manifestsDir  = "/etc/kubernetes/manifests"
@@ -244,22 +243,4 @@ func containsPEM(have, want []byte) bool {
 		}
 	}
 	return len(wanted) > 0
-}
-
-// AdminKubeconfig gives the strongest credentials of this run: super-admin.conf (v1.29 on, where admin.conf has no rights before the
-// cluster-admins binding exists), else admin.conf, else the kubelet's own, which are all that a worker has. In memory first: the
-// files may not be written yet, and on a re-run memory holds what the files hold.
-func (s *State) AdminKubeconfig(r host.Reader) ([]byte, error) {
-	for _, name := range []string{"super-admin", "admin"} {
-		if b := s.Kubeconfigs[name]; b != nil {
-			return b, nil
-		}
-	}
-	for _, p := range []string{superConf, adminConf, kubeletConf} {
-		b, err := r.ReadFile(p)
-		if err == nil || !errors.Is(err, fs.ErrNotExist) {
-			return b, err
-		}
-	}
-	return nil, fmt.Errorf("find credentials for the cluster: none of %s, %s, %s is there; is this host part of a cluster?", superConf, adminConf, kubeletConf)
 }
