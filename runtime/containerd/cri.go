@@ -2,14 +2,34 @@ package containerd
 
 import (
 	"context"
+	"strings"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	criv1 "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// cri calls a method of CRI. v1alpha2, which is all that containerd before 1.6 speaks, has the same messages on the wire.
+// startup is how long CRI may take to read its state after the daemon started; it has thousands of containers to look at on a busy node.
+const startup = 30 * time.Second
+
+// cri calls a method of CRI. Right after a (re)start of the daemon, when its socket answers and its CRI plugin does not yet, it waits.
 func (r *Runtime) cri(ctx context.Context, method string, in, out any) error {
+	deadline := time.Now().Add(startup)
+	for {
+		err := r.criOnce(ctx, method, in, out)
+		// CRI has no code for it: checkInitialized in containerd's internal/cri/instrument.
+		if err == nil || !strings.Contains(status.Convert(err).Message(), "server is not initialized yet") || time.Now().After(deadline) {
+			return err
+		}
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// criOnce knows that v1alpha2, which is all that containerd before 1.6 speaks, has the same messages on the wire as v1.
+func (r *Runtime) criOnce(ctx context.Context, method string, in, out any) error {
 	err := r.conn.Invoke(ctx, "/runtime.v1."+method, in, out)
 	if status.Code(err) == codes.Unimplemented {
 		if old := r.conn.Invoke(ctx, "/runtime.v1alpha2."+method, in, out); status.Code(old) != codes.Unimplemented {

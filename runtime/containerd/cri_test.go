@@ -131,11 +131,18 @@ func TestHelperLoad(t *testing.T) {
 	a, b := twoImages("killed")
 	src := runtimetest.NewSource(a, b)
 	src.Before = func(given int64) {
-		if given > 12<<20 { // a's layers are done, b's is not
-			time.Sleep(300 * time.Millisecond)
-			if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
-				t.Error(err)
+		if given < 12<<20 {
+			return
+		}
+		// b's layer is half-way; wait until a's are done, on however busy a machine.
+		for {
+			if _, err := r.client.SnapshotService("overlayfs").Stat(t.Context(), chainOf(a.Image)); err == nil {
+				break
 			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
+			t.Error(err)
 		}
 	}
 	t.Error(r.Load(t.Context(), runtimetest.Images(a, b), src, nil), "ended before it was killed")

@@ -28,7 +28,7 @@ func Layer(entries ...tar.Header) []byte {
 	return b.Bytes()
 }
 
-// File, Dir, Link, Symlink are entries of a layer. Paths have no leading slash.
+// File is an entry of a layer, as Dir, Link and Symlink are. Paths have no leading slash.
 func File(name string, mode int64, body string, xattrs ...string) tar.Header {
 	h := tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode, PAXRecords: map[string]string{"body": body}}
 	for i := 0; i+1 < len(xattrs); i += 2 {
