@@ -1,6 +1,10 @@
 package installer
 
-import "kubebundle/installer/step"
+import (
+	"context"
+
+	"kubebundle/installer/step"
+)
 
 // claimed are the folders that a cluster's own programs fill: the kubelet, etcd, network plugins and their pods. They make them where
 // they are missing, so no step of ours shows up for them. A run claims them in the journal before its first change: those that were
@@ -18,9 +22,22 @@ var claimed = []string{
 	"/var/log/pods",
 }
 
+// mounted are folders that pods of the control plane mount, so that the kubelet makes them where they are missing. Nothing of the
+// cluster is ever in them: reset removes them if they were missing and still are empty.
+var mounted = []string{
+	"/lib/modules", // kube-proxy, flannel
+}
+
 // claims describes the claimed folders as they are now.
-func claims(t *step.Target) ([]step.Record, error) {
+func claims(ctx context.Context, t *step.Target) ([]step.Record, error) {
 	var out []step.Record
+	for _, p := range mounted {
+		recs, err := step.Dir{Path: p}.Before(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, recs...)
+	}
 	for _, p := range claimed {
 		recs, err := step.RecordDir(t, p)
 		if err != nil {

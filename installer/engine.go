@@ -205,12 +205,12 @@ func (e *Engine) intend(ctx context.Context, p string, st step.Step) error {
 		if err != nil {
 			return err
 		}
-		if err := e.begin(); err != nil { // first: it claims folders that the step may be about to make
+		if err := e.begin(ctx); err != nil { // first: it claims folders that the step may be about to make
 			return err
 		}
 		recs = e.Journal.fresh(all)
 	}
-	if err := e.begin(); err != nil {
+	if err := e.begin(ctx); err != nil {
 		return err
 	}
 	for _, r := range recs {
@@ -234,7 +234,7 @@ func (e *Engine) adopt(ctx context.Context, p string, st step.Step) error {
 	if len(e.Journal.fresh(all)) == 0 {
 		return nil
 	}
-	if err := e.begin(); err != nil {
+	if err := e.begin(ctx); err != nil {
 		return err
 	}
 	recs := e.Journal.fresh(all) // again: begin may have claimed it
@@ -245,11 +245,11 @@ func (e *Engine) adopt(ctx context.Context, p string, st step.Step) error {
 }
 
 // begin opens this run in the journal, once, before its first change: a run that changes nothing leaves no line.
-func (e *Engine) begin() error {
+func (e *Engine) begin(ctx context.Context) error {
 	if e.began {
 		return nil
 	}
-	recs, err := claims(e.Target)
+	recs, err := claims(ctx, e.Target)
 	if err != nil {
 		return err
 	}

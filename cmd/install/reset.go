@@ -17,7 +17,7 @@ func (a *app) resetCmd() *cobra.Command {
 		Use: "reset", Short: "Take back what init or join did to this host", Args: noArgs,
 		Long: "Take back what init or join did to this host: a sweep of what the cluster's programs left, then the journal backwards.\n" +
 			"Files that were there before are put back, and the packet filter rules of services go. Not touched: images (see --images), network\n" +
-			"interfaces of the pod network (a reboot removes them), kubeconfigs in home folders.\n\nPhases: " + strings.Join(installer.ResetPhases(), ", "),
+			"interfaces and packet filter rules of the pod network (a reboot removes them), kubeconfigs in home folders.\n\nPhases: " + strings.Join(installer.ResetPhases(), ", "),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			cfg, err := config.LoadReset(&f, readFile)
@@ -67,7 +67,7 @@ func (a *app) resetCmd() *cobra.Command {
 }
 
 // resetLeaves is what a person should know after a reset.
-const resetLeaves = `not touched: images (see --images), network interfaces of the pod network (a reboot removes them), kubeconfigs in home folders
+const resetLeaves = `not touched: images (see --images), network interfaces and packet filter rules of the pod network (a reboot removes them), kubeconfigs in home folders
 `
 
 // confirm wants a yes on standard input, as kubeadm does.

@@ -161,6 +161,7 @@ func (a *app) joinLike(use, short string, args cobra.PositionalArgs, onePhase bo
 // preflightCmd looks at the host with init's eyes and changes nothing.
 func (a *app) preflightCmd() *cobra.Command {
 	var f config.InitFlags
+	var configureRuntime bool
 	cmd := &cobra.Command{
 		Use: "preflight", Short: "Find everything that would stop init on this host, and change nothing", Args: noArgs,
 		Long: "Find everything that would stop init on this host, and change nothing.\n\nFor a worker: `install join phase preflight HOST:PORT --token … --dry-run`.",
@@ -170,7 +171,7 @@ func (a *app) preflightCmd() *cobra.Command {
 				return err
 			}
 			defer n.close()
-			s := a.state(n, false)
+			s := a.state(n, configureRuntime)
 			s.Init = cfg
 			problems, err := phase.CheckHost(cmd.Context(), s, a.host)
 			if err != nil {
@@ -190,6 +191,7 @@ func (a *app) preflightCmd() *cobra.Command {
 		},
 	}
 	f.AddFlags(cmd.Flags())
+	addConfigureRuntime(cmd, &configureRuntime)
 	return cmd
 }
 

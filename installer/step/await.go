@@ -48,7 +48,7 @@ type AwaitError struct {
 }
 
 func (e *AwaitError) Error() string {
-	return fmt.Sprintf("wait for %s: not within %s: %v", e.What, e.Timeout, e.Last)
+	return fmt.Sprintf("it did not happen in %s; seen last: %v", e.Timeout, e.Last) // the engine names the step
 }
 
 // Unwrap gives what was seen last.
@@ -84,7 +84,7 @@ func (s Await) Apply(ctx context.Context, t *Target) error {
 		select {
 		case <-limit.Done():
 			if ctx.Err() != nil {
-				return fmt.Errorf("wait for %s: %w", s.What, ctx.Err())
+				return ctx.Err()
 			}
 			return &AwaitError{What: s.What, Timeout: s.Timeout, Last: last, hint: s.Hint}
 		case <-tick.C:

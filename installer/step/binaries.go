@@ -100,7 +100,7 @@ func sameFile(t *Target, p string, f bundle.File) (bool, error) {
 	return "sha256:"+hex.EncodeToString(h.Sum(nil)) == f.SHA256, nil
 }
 
-// Satisfied: all are installed, byte for byte.
+// Satisfied if all are installed, byte for byte.
 func (s Binaries) Satisfied(ctx context.Context, t *Target) (bool, error) {
 	m, err := s.missing(ctx, t)
 	return err == nil && len(m) == 0, err

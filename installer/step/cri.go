@@ -35,7 +35,7 @@ func (s RemoveContainers) open(ctx context.Context, t *Target) (CRI, error) {
 	return dialCRI(s.Socket)
 }
 
-// Satisfied: the runtime has no pods.
+// Satisfied if the runtime has no pods.
 func (s RemoveContainers) Satisfied(ctx context.Context, t *Target) (bool, error) {
 	c, err := s.open(ctx, t)
 	if err != nil {

@@ -24,7 +24,7 @@ func (s File) String() string {
 	return fmt.Sprintf("write %s %04o %s", s.Path, s.Mode.Perm(), humanize.Bytes(uint64(len(s.Data))))
 }
 
-// Satisfied: a regular file with these bytes and this mode.
+// Satisfied if a regular file with these bytes and this mode.
 func (s File) Satisfied(_ context.Context, t *Target) (bool, error) {
 	fi, err := t.Host.Lstat(s.Path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -64,7 +64,7 @@ type Dir struct {
 
 func (s Dir) String() string { return fmt.Sprintf("make directory %s %04o", s.Path, s.Mode.Perm()) }
 
-// Satisfied: a directory with this mode.
+// Satisfied if a directory with this mode.
 func (s Dir) Satisfied(_ context.Context, t *Target) (bool, error) {
 	fi, err := t.Host.Stat(s.Path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -113,7 +113,7 @@ type Link struct {
 
 func (s Link) String() string { return fmt.Sprintf("link %s to %s", s.Path, s.Target) }
 
-// Satisfied: a link with this target.
+// Satisfied if a link with this target.
 func (s Link) Satisfied(_ context.Context, t *Target) (bool, error) {
 	fi, err := t.Host.Lstat(s.Path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -158,7 +158,7 @@ func (s Remove) String() string {
 	return out
 }
 
-// Satisfied: nothing is at Path.
+// Satisfied if nothing is at Path.
 func (s Remove) Satisfied(_ context.Context, t *Target) (bool, error) {
 	_, err := t.Host.Lstat(s.Path)
 	if errors.Is(err, fs.ErrNotExist) {

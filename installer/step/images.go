@@ -73,7 +73,7 @@ func (s Images) missing(ctx context.Context, t *Target) ([]cruntime.Image, error
 	return rt.Missing(ctx, RuntimeImages(s.List))
 }
 
-// Satisfied: the runtime misses none.
+// Satisfied if the runtime misses none.
 func (s Images) Satisfied(ctx context.Context, t *Target) (bool, error) {
 	m, err := s.missing(ctx, t)
 	return err == nil && len(m) == 0, err

@@ -24,7 +24,7 @@ func (s Objects) String() string {
 	return fmt.Sprintf("apply %s (%d objects)", s.What, len(s.List))
 }
 
-// Satisfied: every object is there as given.
+// Satisfied if every object is there as given.
 func (s Objects) Satisfied(ctx context.Context, t *Target) (bool, error) {
 	c, err := t.Cluster(ctx)
 	if err != nil {
@@ -62,7 +62,7 @@ func (s PatchNode) String() string {
 	return fmt.Sprintf("mark node %s (%d labels, %d annotations, %d taints)", s.Node, len(s.Patch.Labels), len(s.Patch.Annotations), len(s.Patch.Taints))
 }
 
-// Satisfied: the node has all of them.
+// Satisfied if the node has all of them.
 func (s PatchNode) Satisfied(ctx context.Context, t *Target) (bool, error) {
 	c, err := t.Cluster(ctx)
 	if err != nil {
@@ -94,7 +94,7 @@ const reuseLeft = time.Hour
 
 func (s Token) String() string { return "store bootstrap token " + s.Token.ID }
 
-// Satisfied: it is there, or with Reuse another one that serves.
+// Satisfied if it is there, or with Reuse another one that serves.
 func (s Token) Satisfied(ctx context.Context, t *Target) (bool, error) {
 	c, err := t.Cluster(ctx)
 	if err != nil {

@@ -21,7 +21,7 @@ func (ServiceRules) String() string { return "remove the packet filter rules of 
 // image chooses between them by itself.
 var filterTools = []string{"iptables", "ip6tables", "iptables-nft", "ip6tables-nft", "iptables-legacy", "ip6tables-legacy"}
 
-// Satisfied: no tool that the host has shows a KUBE chain.
+// Satisfied if no tool that the host has shows a KUBE chain.
 func (s ServiceRules) Satisfied(ctx context.Context, t *Target) (bool, error) {
 	for _, tool := range filterTools {
 		script, err := s.script(ctx, t, tool)

@@ -15,7 +15,7 @@ type UnmountAll struct {
 
 func (s UnmountAll) String() string { return "unmount everything below " + s.Prefix }
 
-// Satisfied: nothing is mounted there.
+// Satisfied if nothing is mounted there.
 func (s UnmountAll) Satisfied(_ context.Context, t *Target) (bool, error) {
 	m, err := mountsBelow(t, s.Prefix)
 	return len(m) == 0, err

@@ -58,10 +58,3 @@ func (t *Target) progress(done, total int64, what string) {
 	}
 }
 
-// log is never nil.
-func (t *Target) log() *slog.Logger {
-	if t.Log == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return t.Log
-}

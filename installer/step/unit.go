@@ -98,7 +98,7 @@ func (s StopUnit) String() string {
 	return "stop " + s.Name
 }
 
-// Satisfied: it does not run.
+// Satisfied if it does not run.
 func (s StopUnit) Satisfied(ctx context.Context, t *Target) (bool, error) {
 	st, err := t.Host.UnitState(ctx, s.Name)
 	if err != nil {

@@ -140,7 +140,7 @@ func TestRemoveContainers(t *testing.T) {
 	criv1.RegisterRuntimeServiceServer(srv, &criServer{pods: []string{"one", "stuck", "gone"}})
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
-	t.Cleanup(func() { srv.Stop(); <-served })
+	t.Cleanup(func() { srv.Stop(); _ = <-served })
 	tg := &step.Target{Host: host.NewMemory()}
 	s := step.RemoveContainers{Socket: "unix://" + sock}
 	satisfied(t, s, tg, false)
