@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 
+	"kubebundle/installer/cluster"
 	"kubebundle/installer/host"
 	"kubebundle/installer/step"
 	"kubebundle/manifests"
@@ -104,11 +105,19 @@ type WaitNode struct{}
 // Name is ours.
 func (WaitNode) Name() string { return "wait-node" }
 
-// Plan asks with the kubelet's own credentials.
+// Plan asks with the kubelet's own credentials, and notes at the node what kubeadm (and our upgrade and reset) read there: up to v1.33
+// the runtime's socket is in an annotation.
 func (WaitNode) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
 	n, err := s.joinNode(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	return []step.Step{step.NodeRegistered(n.Name, s.timeouts().TLSBootstrap)}, nil
+	steps := []step.Step{step.NodeRegistered(n.Name, s.timeouts().TLSBootstrap)}
+	if s.Cluster == nil {
+		return steps, nil
+	}
+	if notes := manifests.NodeAnnotations(s.Cluster, n); len(notes) > 0 {
+		steps = append(steps, step.PatchNode{Node: n.Name, Patch: cluster.NodePatch{Annotations: notes}})
+	}
+	return steps, nil
 }
