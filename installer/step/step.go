@@ -57,4 +57,3 @@ func (t *Target) progress(done, total int64, what string) {
 		t.Progress(done, total, what)
 	}
 }
-
