@@ -54,7 +54,7 @@ func kinds(t *testing.T, b *bundle.Bundle) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.Close()
+	defer p.Close() //nolint:errcheck // only read
 	var got []string
 	for {
 		e, err := p.Next()

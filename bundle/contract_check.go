@@ -144,7 +144,7 @@ func (v *validator) files(c *Contract) {
 		seen[f.Path] = true
 	}
 	for p := range seen {
-		for dir, _, ok := cutLast(p); ok; dir, _, ok = cutLast(dir) {
+		for dir, ok := parent(p); ok; dir, ok = parent(dir) {
 			v.check(!seen[dir], "file %q is a folder of file %q", dir, p)
 		}
 	}
@@ -207,11 +207,11 @@ func plain(s string) bool {
 	return s != ""
 }
 
-// cutLast cuts the last element off a slash-separated path.
-func cutLast(p string) (dir, base string, ok bool) {
+// parent cuts the last element off a slash-separated path.
+func parent(p string) (dir string, ok bool) {
 	i := strings.LastIndexByte(p, '/')
 	if i < 0 {
-		return "", p, false
+		return "", false
 	}
-	return p[:i], p[i+1:], true
+	return p[:i], true
 }

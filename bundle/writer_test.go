@@ -225,7 +225,7 @@ func TestMemoryIsFlat(t *testing.T) {
 	defer func() { _ = p.Close() }() // only read from
 	for err == nil {
 		if _, err = p.Next(); err == nil {
-			_, err = io.Copy(writerFunc(func(b []byte) { watch() }), onlyReader{p})
+			_, err = io.Copy(writerFunc(func([]byte) { watch() }), onlyReader{p})
 		}
 	}
 	if limit := uint64(2*MaxWindow + 64<<20); peak > limit {

@@ -112,15 +112,6 @@ func (r *testRegistry) push(t *testing.T, repoTag string, what remote.Taggable) 
 	return ref.Name()
 }
 
-// rawManifest is a document to be pushed as it is.
-type rawManifest struct {
-	body string
-	kind types.MediaType
-}
-
-func (m rawManifest) RawManifest() ([]byte, error)        { return []byte(m.body), nil }
-func (m rawManifest) MediaType() (types.MediaType, error) { return m.kind, nil }
-
 // newStore opens a store that is quick to give up.
 func newStore(t *testing.T, o Options) *Store {
 	t.Helper()

@@ -99,7 +99,7 @@ func renderAll(t *testing.T, c *Cluster, n *Node) map[string][]byte {
 		dns, err := DNS(&old, true)
 		objects("kube-dns.yaml", dns, err)
 	}
-	proxy, err := KubeProxy(c, server)
+	proxy, err := KubeProxy(c, n, server)
 	objects("kube-proxy.yaml", proxy, err)
 	node, err := yaml.Marshal(map[string]any{
 		"labels":      ControlPlaneLabels(c.Version),

@@ -17,14 +17,15 @@ const (
 	serviceTokenDir = "/var/run/secrets/kubernetes.io/serviceaccount"
 )
 
-// KubeProxy renders kube-proxy. server is the API address that it uses (https://host:port). Sources: phases/addons/proxy of kubeadm
+// KubeProxy renders kube-proxy. server is the API address that it uses (https://host:port); n is the node that init makes, whose proxy
+// variables kube-proxy gets everywhere since 1.17 (kubernetes PR 84559). Sources: phases/addons/proxy of kubeadm
 // 1.10 … 1.36; facts section 7.3. The Role lets joining nodes read its ConfigMap (1.12+).
-func KubeProxy(c *Cluster, server string) ([]runtime.Object, error) {
+func KubeProxy(c *Cluster, n *Node, server string) ([]runtime.Object, error) {
 	cm, err := kubeProxyConfigMap(c, server)
 	if err != nil {
 		return nil, fmt.Errorf("render kube-proxy: %w", err)
 	}
-	ds, err := kubeProxyDaemonSet(c)
+	ds, err := kubeProxyDaemonSet(c, n)
 	if err != nil {
 		return nil, fmt.Errorf("render kube-proxy: %w", err)
 	}
@@ -94,7 +95,7 @@ func kubeProxyKubeconfig(server string) map[string]any {
 	}
 }
 
-func kubeProxyDaemonSet(c *Cluster) (*appsv1.DaemonSet, error) {
+func kubeProxyDaemonSet(c *Cluster, n *Node) (*appsv1.DaemonSet, error) {
 	image, err := c.image(kubeProxyName)
 	if err != nil {
 		return nil, err
@@ -118,6 +119,9 @@ func kubeProxyDaemonSet(c *Cluster) (*appsv1.DaemonSet, error) {
 			Name:      "NODE_NAME",
 			ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "spec.nodeName"}},
 		}}
+	}
+	if isSince(v, 17) {
+		container.Env = append(container.Env, n.Proxy...)
 	}
 	labels := map[string]string{"k8s-app": kubeProxyName}
 	template := corev1.PodTemplateSpec{

@@ -147,7 +147,7 @@ func (c *Cluster) setDefaults() {
 func (c *Cluster) endpoints(n *Node) map[string]endpointDoc {
 	out := map[string]endpointDoc{}
 	for name, e := range c.APIEndpoints {
-		out[name] = endpointDoc{AdvertiseAddress: e.AdvertiseAddress, BindPort: e.BindPort}
+		out[name] = endpointDoc(e)
 	}
 	out[n.Name] = endpointDoc{AdvertiseAddress: n.AdvertiseAddress.String(), BindPort: n.port()}
 	return out

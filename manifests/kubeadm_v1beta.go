@@ -27,7 +27,7 @@ type clusterDoc struct {
 	ImageRepository             string          `json:"imageRepository,omitempty"`
 	KubernetesVersion           string          `json:"kubernetesVersion,omitempty"`
 	Networking                  networkingDoc   `json:"networking"`
-	Proxy                       *struct{}       `json:"proxy,omitempty"` // v1beta4
+	Proxy                       *proxyDoc       `json:"proxy,omitempty"` // v1beta4
 	Scheduler                   componentDoc    `json:"scheduler"`
 }
 
@@ -50,7 +50,14 @@ type volumeDoc struct {
 
 // dnsDoc: the type went with v1beta3, together with kube-dns.
 type dnsDoc struct {
-	Type string `json:"type,omitempty"`
+	Type            string `json:"type,omitempty"`
+	ImageRepository string `json:"imageRepository,omitempty"`
+	ImageTag        string `json:"imageTag,omitempty"`
+	Disabled        bool   `json:"disabled,omitempty"` // v1beta4
+}
+
+type proxyDoc struct {
+	Disabled bool `json:"disabled,omitempty"`
 }
 
 const (
@@ -64,18 +71,21 @@ type etcdDoc struct {
 }
 
 type localEtcdDoc struct {
-	DataDir        string          `json:"dataDir"`
-	ExtraArgs      argsDoc         `json:"extraArgs,omitzero"`
-	ExtraEnvs      []corev1.EnvVar `json:"extraEnvs,omitempty"` // v1beta4
-	ServerCertSANs []string        `json:"serverCertSANs,omitempty"`
-	PeerCertSANs   []string        `json:"peerCertSANs,omitempty"`
+	ImageRepository string          `json:"imageRepository,omitempty"`
+	ImageTag        string          `json:"imageTag,omitempty"`
+	DataDir         string          `json:"dataDir"`
+	ExtraArgs       argsDoc         `json:"extraArgs,omitzero"`
+	ExtraEnvs       []corev1.EnvVar `json:"extraEnvs,omitempty"` // v1beta4
+	ServerCertSANs  []string        `json:"serverCertSANs,omitempty"`
+	PeerCertSANs    []string        `json:"peerCertSANs,omitempty"`
 }
 
 type externalEtcdDoc struct {
-	Endpoints []string `json:"endpoints"`
-	CAFile    string   `json:"caFile"`
-	CertFile  string   `json:"certFile"`
-	KeyFile   string   `json:"keyFile"`
+	Endpoints     []string `json:"endpoints"`
+	HTTPEndpoints []string `json:"httpEndpoints,omitempty"` // v1beta4 of 1.35 and later
+	CAFile        string   `json:"caFile"`
+	CertFile      string   `json:"certFile"`
+	KeyFile       string   `json:"keyFile"`
 }
 
 type networkingDoc struct {
@@ -151,6 +161,7 @@ func clusterConfigurationBeta(c *Cluster, api string) clusterDoc {
 		Networking:           networkingDoc{DNSDomain: c.DNSDomain, PodSubnet: c.PodSubnet, ServiceSubnet: c.ServiceSubnet},
 	}
 	doc.APIServer.CertSANs = c.CertSANs
+	doc.DNS = dnsDoc{ImageRepository: c.DNSImage.ImageRepository, ImageTag: c.DNSImage.ImageTag}
 	switch api {
 	case "v1beta1", "v1beta2":
 		doc.DNS.Type = dnsTypeCoreDNS
@@ -161,7 +172,8 @@ func clusterConfigurationBeta(c *Cluster, api string) clusterDoc {
 		doc.EncryptionAlgorithm = c.KeyAlgorithm
 		doc.CertificateValidityPeriod = duration(c.CertificateValidity, defaultValidity)
 		doc.CACertificateValidityPeriod = duration(c.CACertificateValidity, defaultCAValidity)
-		doc.Proxy = &struct{}{}
+		doc.Proxy = &proxyDoc{Disabled: c.ProxyDisabled}
+		doc.DNS.Disabled = c.DNSDisabled
 	}
 	if !latest {
 		doc.APIServer.TimeoutForControlPlane = duration(c.HealthCheckTimeout, defaultHealthCheckTimeout)
@@ -182,13 +194,22 @@ func componentDocOf(c Component, latest bool) componentDoc {
 
 func etcdDocOf(c *Cluster, latest bool) etcdDoc {
 	if e := c.Etcd.External; e != nil {
-		return etcdDoc{External: &externalEtcdDoc{Endpoints: e.Endpoints, CAFile: e.CAFile, CertFile: e.CertFile, KeyFile: e.KeyFile}}
+		doc := &externalEtcdDoc{Endpoints: e.Endpoints, CAFile: e.CAFile, CertFile: e.CertFile, KeyFile: e.KeyFile}
+		// kubeadm 1.35 stores its default, the same addresses, too.
+		if isSince(c.Version, 35) {
+			if doc.HTTPEndpoints = e.HTTPEndpoints; len(doc.HTTPEndpoints) == 0 {
+				doc.HTTPEndpoints = e.Endpoints
+			}
+		}
+		return etcdDoc{External: doc}
 	}
 	local := &localEtcdDoc{
-		DataDir:        c.Etcd.DataDir,
-		ExtraArgs:      argsDoc{args: c.Etcd.Local.ExtraArgs, list: latest},
-		ServerCertSANs: c.Etcd.ServerCertSANs,
-		PeerCertSANs:   c.Etcd.PeerCertSANs,
+		ImageRepository: c.Etcd.Image.ImageRepository,
+		ImageTag:        c.Etcd.Image.ImageTag,
+		DataDir:         c.Etcd.DataDir,
+		ExtraArgs:       argsDoc{args: c.Etcd.Local.ExtraArgs, list: latest},
+		ServerCertSANs:  c.Etcd.ServerCertSANs,
+		PeerCertSANs:    c.Etcd.PeerCertSANs,
 	}
 	if latest {
 		local.ExtraEnvs = c.Etcd.Local.ExtraEnvs
@@ -217,6 +238,9 @@ func parseBeta(data []byte) (*Cluster, error) {
 		CertSANs:             doc.APIServer.CertSANs,
 		Etcd:                 doc.Etcd.etcd(),
 		KubeDNS:              doc.DNS.Type == dnsTypeKubeDNS,
+		DNSImage:             ImageMeta{ImageRepository: doc.DNS.ImageRepository, ImageTag: doc.DNS.ImageTag},
+		DNSDisabled:          doc.DNS.Disabled,
+		ProxyDisabled:        doc.Proxy != nil && doc.Proxy.Disabled,
 		FeatureGates:         doc.FeatureGates,
 		KeyAlgorithm:         doc.EncryptionAlgorithm,
 	}
@@ -246,12 +270,15 @@ func (d componentDoc) component() Component {
 
 func (d etcdDoc) etcd() Etcd {
 	if e := d.External; e != nil {
-		return Etcd{External: &ExternalEtcd{Endpoints: e.Endpoints, CAFile: e.CAFile, CertFile: e.CertFile, KeyFile: e.KeyFile}}
+		return Etcd{External: &ExternalEtcd{
+			Endpoints: e.Endpoints, HTTPEndpoints: e.HTTPEndpoints, CAFile: e.CAFile, CertFile: e.CertFile, KeyFile: e.KeyFile,
+		}}
 	}
 	if d.Local == nil {
 		return Etcd{}
 	}
 	return Etcd{
+		Image:          ImageMeta{ImageRepository: d.Local.ImageRepository, ImageTag: d.Local.ImageTag},
 		DataDir:        d.Local.DataDir,
 		Local:          Component{ExtraArgs: d.Local.ExtraArgs.args, ExtraEnvs: d.Local.ExtraEnvs},
 		ServerCertSANs: d.Local.ServerCertSANs,

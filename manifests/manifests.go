@@ -28,8 +28,13 @@ type Cluster struct {
 	CertSANs          []string
 	Etcd              Etcd
 	KubeDNS           bool
-	FeatureGates      map[string]bool
-	KeyAlgorithm      string // RSA-2048, …
+	// DNSImage, DNSDisabled and ProxyDisabled are kept in kubeadm-config, where a later upgrade reads them; whether an add-on is applied
+	// is the caller's to decide.
+	DNSImage      ImageMeta
+	DNSDisabled   bool
+	ProxyDisabled bool
+	FeatureGates  map[string]bool
+	KeyAlgorithm  string // RSA-2048, …
 	// CertificateValidity and CACertificateValidity are how long new certificates live; 0 means kubeadm's one and ten years.
 	CertificateValidity   time.Duration
 	CACertificateValidity time.Duration
@@ -67,8 +72,12 @@ type HostPathMount struct {
 	PathType                  corev1.HostPathType
 }
 
+// ImageMeta is what a user says about an image beside the version's own name of it; Cluster.Images has the result.
+type ImageMeta struct{ ImageRepository, ImageTag string }
+
 // Etcd is the local (stacked) or the external etcd.
 type Etcd struct {
+	Image          ImageMeta
 	DataDir        string // /var/lib/etcd
 	Local          Component
 	ServerCertSANs []string
@@ -82,6 +91,8 @@ type Etcd struct {
 type ExternalEtcd struct {
 	Endpoints                 []string
 	CAFile, CertFile, KeyFile string
+	// HTTPEndpoints are where HTTP (metrics, health) is answered, if not at Endpoints. Kubernetes has them since 1.35.
+	HTTPEndpoints []string
 }
 
 // Node is what differs from node to node.

@@ -216,10 +216,10 @@ func TestBadInput(t *testing.T) {
 		want   []string
 		is     error
 	}{
-		"unknown version": {func(t *testing.T, e *env) { e.req.Version, _ = release.Parse("v1.99.0") }, []string{"v1.99.0", "--allow-unknown-version"}, release.ErrUnknownVersion},
-		"unknown arch":    {func(t *testing.T, e *env) { e.req.Arch = "mips" }, []string{"mips", "amd64"}, release.ErrUnknownArch},
-		"registry down":   {func(t *testing.T, e *env) { e.up.Registry.Close() }, []string{"registry.k8s.io/kube-apiserver:v1.34.4", "needed by Kubernetes v1.34.4"}, imagestore.ErrUnreachable},
-		"files down":      {func(t *testing.T, e *env) { e.up.Files.Close() }, []string{"mirror http://127.0.0.1"}, imagestore.ErrUnreachable},
+		"unknown version": {func(_ *testing.T, e *env) { e.req.Version, _ = release.Parse("v1.99.0") }, []string{"v1.99.0", "--allow-unknown-version"}, release.ErrUnknownVersion},
+		"unknown arch":    {func(_ *testing.T, e *env) { e.req.Arch = "mips" }, []string{"mips", "amd64"}, release.ErrUnknownArch},
+		"registry down":   {func(_ *testing.T, e *env) { e.up.Registry.Close() }, []string{"registry.k8s.io/kube-apiserver:v1.34.4", "needed by Kubernetes v1.34.4"}, imagestore.ErrUnreachable},
+		"files down":      {func(_ *testing.T, e *env) { e.up.Files.Close() }, []string{"mirror http://127.0.0.1"}, imagestore.ErrUnreachable},
 		"wrong checksum": {func(t *testing.T, e *env) {
 			e.up.SetFile(kubeletPath, append(e.up.File(kubeletPath), "altered"...))
 		}, []string{"kubelet"}, imagestore.ErrDigest},
@@ -239,12 +239,12 @@ func TestBadInput(t *testing.T) {
 		"archive without programs": {func(t *testing.T, e *env) {
 			e.up.AddBinary(t, cniPath, buildertest.Archive(buildertest.Member{Name: "README", Data: []byte("hello")}))
 		}, []string{"holds no program"}, nil},
-		"installer missing":         {func(t *testing.T, e *env) { e.req.Installer += "-not" }, []string{"install-not", "no such file"}, os.ErrNotExist},
+		"installer missing":         {func(_ *testing.T, e *env) { e.req.Installer += "-not" }, []string{"install-not", "no such file"}, os.ErrNotExist},
 		"installer of another arch": {func(t *testing.T, e *env) { write(t, e.req.Installer, buildertest.ELF("arm64", "x")) }, []string{"is a program for linux/arm64"}, nil},
 		"installer is a script": {func(t *testing.T, e *env) {
 			write(t, e.req.Installer, []byte("#!/bin/sh\necho this is not a program\n"))
 		}, []string{"is not a Linux program"}, nil},
-		"manifest missing": {func(t *testing.T, e *env) { e.req.Manifests[0] += "-not" }, []string{"flannel.yml-not", "no such file"}, os.ErrNotExist},
+		"manifest missing": {func(_ *testing.T, e *env) { e.req.Manifests[0] += "-not" }, []string{"flannel.yml-not", "no such file"}, os.ErrNotExist},
 		"manifest image not pulled": {func(t *testing.T, e *env) {
 			write(t, e.req.Manifests[0], []byte(strings.ReplaceAll(flannel, "flannel/cni", "flannel/none:v1")))
 		}, []string{"docker.io/flannel/none:v1", "flannel.yml:15"}, imagestore.ErrNotFound},
@@ -254,7 +254,7 @@ func TestBadInput(t *testing.T) {
 		"container without an image": {func(t *testing.T, e *env) {
 			write(t, e.req.Manifests[0], []byte(strings.ReplaceAll(flannel, "        image: flannel/cni\n", "")))
 		}, []string{"flannel.yml:14", `container "cni" has no image`}, nil},
-		"extra image is odd": {func(t *testing.T, e *env) { e.req.Images = []string{"a b"} }, []string{`image "a b"`}, nil},
+		"extra image is odd": {func(_ *testing.T, e *env) { e.req.Images = []string{"a b"} }, []string{`image "a b"`}, nil},
 		"blob altered": {func(t *testing.T, e *env) {
 			e.up.SetFault(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 				if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/kube-proxy/blobs/") {
@@ -265,7 +265,7 @@ func TestBadInput(t *testing.T) {
 				next.ServeHTTP(w, r)
 			})
 		}, []string{"kube-proxy"}, nil},
-		"output folder missing": {func(t *testing.T, e *env) { e.req.Output = filepath.Join(e.dir, "no", "x.tar.gz") }, []string{"no such file"}, os.ErrNotExist},
+		"output folder missing": {func(_ *testing.T, e *env) { e.req.Output = filepath.Join(e.dir, "no", "x.tar.gz") }, []string{"no such file"}, os.ErrNotExist},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newEnv(t, "v1.34.4", "amd64")

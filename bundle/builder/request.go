@@ -79,13 +79,6 @@ type Event struct {
 	Written int64 // compressed bytes of the payload so far
 }
 
-func (b *Builder) log() *slog.Logger {
-	if b.Log == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return b.Log
-}
-
 func (b *Builder) tell(e Event) {
 	if b.Progress == nil {
 		return

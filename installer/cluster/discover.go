@@ -51,7 +51,7 @@ func DiscoverByToken(ctx context.Context, d *Dialer, endpoint string, t Token, p
 		return nil, discoveryErrorf(DiscoveryWrongCA, endpoint, "no pin of its CA is given")
 	}
 	f := &finder{dialer: d, endpoint: endpoint, patience: signaturePatience, interval: discoveryInterval}
-	return f.byToken(ctx, t, pins, unsafeSkipCA)
+	return f.byToken(ctx, t, pins)
 }
 
 // finder looks for a cluster at one address.
@@ -62,7 +62,7 @@ type finder struct {
 	interval time.Duration
 }
 
-func (f *finder) byToken(ctx context.Context, t Token, pins []string, unsafeSkipCA bool) (*ClusterInfo, error) {
+func (f *finder) byToken(ctx context.Context, t Token, pins []string) (*ClusterInfo, error) {
 	first, err := f.signed(ctx, t)
 	if err != nil {
 		return nil, err

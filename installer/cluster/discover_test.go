@@ -135,12 +135,12 @@ func TestDiscoverByToken(t *testing.T) {
 		"signature comes later": {
 			server: real, pins: []string{pinOf(real.cert)},
 			answer: func(n int, w http.ResponseWriter, _ *http.Request) {
-				switch {
-				case n == 1:
+				switch n {
+				case 1:
 					refuse(w, http.StatusServiceUnavailable)
-				case n == 2:
+				case 2:
 					refuse(w, http.StatusNotFound)
-				case n == 3:
+				case 3:
 					writeInfo(t, w, info(real))
 				default:
 					writeInfo(t, w, info(real), good())
@@ -194,7 +194,7 @@ func TestDiscoverByToken(t *testing.T) {
 			if len(c.pins) == 0 && !c.unsafe {
 				got, err = DiscoverByToken(ctx, f.dialer, endpoint, good(), c.pins, c.unsafe)
 			} else {
-				got, err = f.byToken(ctx, good(), c.pins, c.unsafe)
+				got, err = f.byToken(ctx, good(), c.pins)
 			}
 			if c.kind == 0 {
 				if err != nil || got.Server != "https://api.example:6443" || got.Endpoint != "https://"+endpoint || !strings.Contains(string(got.CAPEM), string(real.pem)) {

@@ -464,7 +464,7 @@ func testRealDiscovery(ctx context.Context, t *testing.T, w *world, admin *Clien
 func expectKind(ctx context.Context, t *testing.T, w *world, token Token, pins []string, kind DiscoveryKind) {
 	t.Helper()
 	f := &finder{dialer: w.dialer, endpoint: w.endpoint, patience: time.Second, interval: 100 * time.Millisecond}
-	_, err := f.byToken(ctx, token, pins, false)
+	_, err := f.byToken(ctx, token, pins)
 	var failed *DiscoveryError
 	if !errors.As(err, &failed) || failed.Kind != kind {
 		t.Errorf("kind %d expected: %v", kind, err)

@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	// DefaultCAValidity and DefaultValidity are kubeadm's: ten years and one year of 365 days.
+	// DefaultCAValidity is kubeadm's: ten years of 365 days.
 	DefaultCAValidity = 10 * 365 * 24 * time.Hour
-	DefaultValidity   = 365 * 24 * time.Hour
+	// DefaultValidity of a leaf is kubeadm's: one year of 365 days.
+	DefaultValidity = 365 * 24 * time.Hour
 	// Backdate is how long before Spec.NotBefore a certificate begins.
 	Backdate = 5 * time.Minute
 
@@ -188,7 +189,7 @@ func signFor(t *x509.Certificate, ca *Pair, key crypto.Signer) (*Pair, error) {
 	// RFC 7093, method 1: the leftmost 160 bits of SHA-256. Two CAs of one name (after a rotation) are told apart by it.
 	id := sha256.Sum256(spki)
 	t.SubjectKeyId = id[:20]
-	parent, signer := t, crypto.Signer(key)
+	parent, signer := t, key
 	if ca != nil {
 		parent, signer = ca.Cert, ca.Key
 	}

@@ -218,7 +218,7 @@ evMQywHXKLLsIh/nP5etjwIhAKZTsWy9Sn1hoo4GCzSeuPtuTeqbnryLxbXTJgoL
 jMqk
 -----END CERTIFICATE-----
 `
-	opensslPin  = "sha256:ea413cfea7ec88d8589900a92893242dbe9822b788539d8c749698b9f5c3e7c0"
+	opensslPin = "sha256:ea413cfea7ec88d8589900a92893242dbe9822b788539d8c749698b9f5c3e7c0"
 )
 
 func TestPin(t *testing.T) {
