@@ -36,7 +36,7 @@ func Test(t *testing.T, s *suite.Suite) {
 	c.refused(t, addr, "abcdef.0123456789abcdef", pin, "token")
 	c.refused(t, addr, expired, pin, "token")
 	c.refused(t, addr, token, "sha256:"+strings.Repeat("0", 64), "pin")
-	c.refused(t, s.Server().IP.Next().Next().Next().String()+":6443", token, pin, "reach")
+	c.refused(t, s.Server().IP.Next().Next().Next().String()+":6443", token, pin, "dial tcp")
 
 	if err := h.WriteFile("/root/discovery.conf", []byte(s.Kubectl(t, "-n", "kube-public", "get", "configmap", "cluster-info",
 		"-o", "jsonpath={.data.kubeconfig}")), 0o600); err != nil {

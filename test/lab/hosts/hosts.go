@@ -64,13 +64,13 @@ func (h *Host) Root() string { return filepath.Join(h.lab.hostDir(h.Name), "root
 // ConsoleLog is where the host's console goes.
 func (h *Host) ConsoleLog() string { return filepath.Join(h.lab.hostDir(h.Name), "console.log") }
 
-// nspawn makes veth names of 15 characters from the name, so long names would collide.
-var validName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,10}$`)
+// The name of the cable's end on the bridge, vb-kb0-NAME, must fit into the kernel's 15 characters.
+var validName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,7}$`)
 
 // Create makes a host and boots it. It fails if there is one with that name.
 func (l *Lab) Create(ctx context.Context, name string, rt Runtime) (*Host, error) {
 	if !validName.MatchString(name) {
-		return nil, fmt.Errorf("host name %q: want at most 11 of a-z, 0-9 and -, a letter first", name)
+		return nil, fmt.Errorf("host name %q: want at most 8 of a-z, 0-9 and -, a letter first", name)
 	}
 	tree, err := Trees{Dir: filepath.Join(l.Dir, "trees"), Binaries: l.Binaries}.Tree(ctx, rt)
 	if err != nil {

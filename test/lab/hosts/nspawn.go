@@ -38,7 +38,7 @@ func (h *Host) Start(ctx context.Context) error {
 	defer console.Close() //nolint:errcheck // the child has its own
 
 	args := []string{
-		"--quiet", "--register=no", "-D", h.Root(), "-M", h.lab.Net.Bridge + "-" + h.Name, "--network-bridge=" + h.lab.Net.Bridge, "--boot",
+		"--quiet", "--register=no", "-D", h.Root(), "-M", h.machine(), "--network-bridge=" + h.lab.Net.Bridge, "--boot",
 		"--capability=all", "--system-call-filter=add_key keyctl bpf @keyring @module", "--bind=/dev/kmsg",
 		"--resolv-conf=off", "--timezone=off", "--link-journal=no", "--notify-ready=yes",
 	}
@@ -190,8 +190,29 @@ func (h *Host) gone(ctx context.Context, patience time.Duration) error {
 	if err := h.killMembers(); err != nil {
 		return err
 	}
+	if err := h.unplug(ctx); err != nil {
+		return err
+	}
+	os.Remove(filepath.Join("/run/systemd/nspawn/propagate", h.machine())) //nolint:errcheck,gosec // a killed nspawn leaves it, empty
 	return errors.Join(h.removeGroups(), h.save())
 }
+
+// unplug waits until the host's network cable is gone. The kernel takes a namespace apart some time after its last process
+// ended, and a host that is started before that finds its cable's name taken.
+func (h *Host) unplug(ctx context.Context) error {
+	cable := "vb-" + h.machine()
+	for range 100 {
+		if _, err := os.Stat("/sys/class/net/" + cable); err != nil {
+			return nil //nolint:nilerr // it is gone
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	_, err := run(ctx, "ip", "link", "del", cable)
+	return err
+}
+
+// machine is the host's name for nspawn, distinct between labs.
+func (h *Host) machine() string { return h.lab.Net.Bridge + "-" + h.Name }
 
 // zombie says whether a process has ended but was not waited for: it is so when the lab process that started it lives on
 // elsewhere in its code.
