@@ -26,8 +26,8 @@ func InitPhases() []Phase {
 		Kubeconfig{},
 		Etcd{},
 		ControlPlane{},
-		ServiceRoute{},
 		KubeletStart{},
+		ServiceRoute{}, // while the control plane comes up
 		WaitControlPlane{},
 		UploadConfig{},
 		MarkControlPlane{},
@@ -47,8 +47,8 @@ func JoinPhases() []Phase {
 		Discovery{},
 		InstallBinaries{},
 		LoadImages{},
-		ServiceRoute{},
 		JoinKubeletStart{},
+		ServiceRoute{}, // while the kubelet introduces itself
 		KubeletWaitBootstrap{},
 		WaitNode{},
 	}
