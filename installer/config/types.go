@@ -153,10 +153,11 @@ type LocalEtcd struct {
 
 // ExternalEtcd is an etcd that others run.
 type ExternalEtcd struct {
-	Endpoints []string `json:"endpoints"`
-	CAFile    string   `json:"caFile"`
-	CertFile  string   `json:"certFile"`
-	KeyFile   string   `json:"keyFile"`
+	Endpoints     []string `json:"endpoints"`
+	HTTPEndpoints []string `json:"httpEndpoints,omitempty"` // since v1.35; where metrics and health are, if not at Endpoints
+	CAFile        string   `json:"caFile"`
+	CertFile      string   `json:"certFile"`
+	KeyFile       string   `json:"keyFile"`
 }
 
 // JoinControlPlane is present when a node joins as a control plane.

@@ -50,6 +50,11 @@ func (p *problems) cluster(c *ClusterConfiguration) {
 	p.component("controllerManager", &c.ControllerManager)
 	p.component("scheduler", &c.Scheduler)
 	p.etcd(&c.Etcd)
+	if x := c.Etcd.External; x != nil && len(x.HTTPEndpoints) > 0 {
+		if v, err := version.ParseGeneric(c.KubernetesVersion); err == nil && v.LessThan(version.MustParseGeneric("1.35.0")) {
+			p.add("etcd.external.httpEndpoints", "Kubernetes %s does not know it; it exists since v1.35", c.KubernetesVersion)
+		}
+	}
 	if !slices.Contains(keyAlgorithms(), c.EncryptionAlgorithm) {
 		p.add("encryptionAlgorithm", "unknown %q: known are %s", c.EncryptionAlgorithm, strings.Join(keyAlgorithms(), ", "))
 	}
