@@ -1,0 +1,36 @@
+package differential
+
+// Table lists the differences that stay, each with its reason.
+func Table() []Row {
+	const certificates = "file /etc/kubernetes/*"
+	return []Row{
+		{
+			Artefact: certificates, Path: "*not after*", Kubeadm: "*", Ours: "*9h55m0s",
+			Why: "a certificate begins five minutes before it is made (clocks differ) and lives as long as was asked for, counted from there; kubeadm adds the five minutes",
+		},
+		{
+			Artefact: certificates, Path: "*subject key id*", Kubeadm: "false", Ours: "true",
+			Why: "RFC 5280 4.2.1.2 recommends the identifier in end entity certificates too",
+		},
+		{
+			Artefact: "file /var/lib/kubelet/kubeadm-flags.env", Path: "KUBELET_KUBEADM_ARGS[--node-ip]", Ours: "*",
+			Why: "on a host without a default route the kubelet finds no address of its own, and the node gets no InternalIP",
+		},
+		{
+			Artefact: "ConfigMap kube-system/kubelet-config", Path: "data.kubelet.resolvConf", Kubeadm: `"/run/systemd/resolve/resolv.conf"`,
+			Why: "where resolv.conf is depends on the host: each node's config.yaml says it, not the configuration of all nodes",
+		},
+		{
+			Scenario: "options/join*", Artefact: "file /etc/kubernetes/*kubelet.conf", Path: "contexts[tls-bootstrap-token-user@kubernetes]", Kubeadm: "*",
+			Why: "a context's name is a label: kubeadm's always says kubernetes, ours the cluster's name",
+		},
+		{
+			Scenario: "options/join*", Artefact: "file /etc/kubernetes/*kubelet.conf", Path: "contexts[tls-bootstrap-token-user@prod]", Ours: "*",
+			Why: "see above",
+		},
+		{
+			Scenario: "options/join*", Artefact: "file /etc/kubernetes/*kubelet.conf", Path: "current-context", Kubeadm: "*@kubernetes", Ours: "*@prod",
+			Why: "see above",
+		},
+	}
+}
