@@ -28,7 +28,7 @@ func Test(t *testing.T, s *suite.Suite) {
 		}
 	}
 	for _, cmd := range []string{
-		"mv /usr/sbin/conntrack /usr/sbin/conntrack.away",
+		"mv /usr/sbin/losetup /usr/sbin/losetup.away",
 		"sysctl -qw net.ipv4.ip_forward=0",
 		"systemd-run --quiet --unit=squatter socat TCP4-LISTEN:10250,fork /dev/null",
 	} {
@@ -42,7 +42,7 @@ func Test(t *testing.T, s *suite.Suite) {
 	}
 	names := []string{
 		"[FileContent--proc-sys-net-ipv4-ip_forward]", "sysctl -w net.ipv4.ip_forward=1",
-		"[FileExisting-conntrack]",
+		"[FileExisting-losetup]",
 		"[Port-10250]",
 		"[FileAvailable--etc-kubernetes-manifests-kube-apiserver.yaml]",
 		"[DirAvailable--var-lib-etcd]",
