@@ -23,19 +23,32 @@ const maxInitRuns = 3
 
 // initing is the third part: who makes a control plane of a host sooner. Hosts are made anew for every run, one at a time.
 func (b *bench) initing(ctx context.Context) (err error) {
-	if err := b.env.Lab.Down(ctx); err != nil { // what a run that was killed has left in the lab that is ours alone
+	there, err := b.env.Lab.List()
+	if err != nil {
 		return err
+	}
+	if len(there) > 0 { // somebody's, or of a run that was killed: not ours to decide
+		return fmt.Errorf("lab %[1]s has a host %[2]s (away with it: %[3]s=%[1]s go run ./test/lab down)", os.Getenv(hosts.EnvID), there[0].Name, hosts.EnvID)
 	}
 	// After a build it is the default one; alone, the effort of the encoder is nothing that this part could notice.
 	if err := b.needBundle(ctx, bundle.CompressionFast); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.env.Lab.Down(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(err, b.noNetwork(context.WithoutCancel(ctx))) }()
 	return contest(ctx, b.log, min(b.runs, maxInitRuns), []contender{
 		{ourInit, func(ctx context.Context, _ int) (sample, error) { return b.ourInit(ctx) }},
 		{kubeadmInit, func(ctx context.Context, _ int) (sample, error) { return b.kubeadm(ctx) }},
 		{ourReady, func(ctx context.Context, _ int) (sample, error) { return b.ourReady(ctx) }},
 	}, b.results)
+}
+
+// noNetwork takes the lab's bridge away, unless somebody has put a host on it meanwhile.
+func (b *bench) noNetwork(ctx context.Context) error {
+	there, err := b.env.Lab.List()
+	if err != nil || len(there) > 0 {
+		return err
+	}
+	return b.env.Lab.Down(ctx)
 }
 
 func (b *bench) carried() clusters.Bundle {
