@@ -25,11 +25,13 @@ type fakeContent struct {
 func (f fakeContent) Outer(context.Context, File) (io.ReadCloser, error) {
 	return text(string(f.install)), nil
 }
+
 func (f fakeContent) File(context.Context, File) (io.ReadCloser, error) {
 	return nil, errors.New("no file")
 }
 
 func (f fakeContent) Blob(context.Context, Descriptor) (io.ReadCloser, error) { return text("{}"), nil }
+
 func (f fakeContent) Layer(context.Context, Layer) (io.ReadCloser, int64, error) {
 	return f.layer()
 }

@@ -82,7 +82,7 @@ func (s *Store) addLayer(ctx context.Context, tree rootfs, l Layer) error {
 	if err != nil {
 		return err
 	}
-	defer r.Close() //nolint:errcheck // only read
+	defer r.Close()
 	if err := tree.add(r); err != nil {
 		return err
 	}

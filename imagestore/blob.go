@@ -36,7 +36,7 @@ func (s *Store) get(ctx context.Context, repo name.Repository, path string, head
 		return nil, withoutQuery(err)
 	}
 	if err := checkStatus(resp, ok...); err != nil {
-		resp.Body.Close() //nolint:errcheck,gosec // only read
+		resp.Body.Close() //nolint:gosec // only read
 		return nil, err
 	}
 	return resp, nil
@@ -55,7 +55,7 @@ func (s *Store) document(ctx context.Context, repo name.Repository, path string,
 		if err != nil {
 			return false, err
 		}
-		defer resp.Body.Close() //nolint:errcheck // only read
+		defer resp.Body.Close()
 		mediaType = resp.Header.Get("Content-Type")
 		data, err = io.ReadAll(io.LimitReader(resp.Body, maxDocument+1))
 		if err == nil && len(data) > maxDocument {
@@ -101,7 +101,7 @@ func (s *Store) nearTags(ctx context.Context, repo name.Repository, tag string) 
 	if err != nil {
 		return nil
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read
+	defer resp.Body.Close()
 	return nearest(io.LimitReader(resp.Body, maxDocument), tag)
 }
 

@@ -62,7 +62,7 @@ func (c *cache) verify(ctx context.Context, digest string, size int64) (bool, er
 	if err != nil {
 		return false, err
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	st, err := f.Stat()
 	if err != nil {
 		return false, err
@@ -128,7 +128,7 @@ func (c *cache) lockPartial(ctx context.Context, name string) (*partial, error) 
 		if err == nil && stillAt(f, path) {
 			return &partial{f: f, path: path}, nil
 		}
-		f.Close() //nolint:errcheck,gosec // nothing was written
+		f.Close() //nolint:gosec // nothing was written
 		if err != nil && !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}

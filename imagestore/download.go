@@ -176,7 +176,7 @@ func (s *Store) knownFile(ctx context.Context, kind, sum string) (result, bool, 
 	if err != nil {
 		return result{}, false, err
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	h := newHash(kind)
 	n, err := io.Copy(h, ctxReader{ctx, f})
 	if err != nil {
@@ -202,7 +202,7 @@ func (s *Store) publishedSum(ctx context.Context, r DownloadRequest) (kind, sum 
 			if err != nil {
 				return false, err
 			}
-			defer resp.Body.Close() //nolint:errcheck // only read
+			defer resp.Body.Close()
 			text, err = io.ReadAll(io.LimitReader(resp.Body, maxChecksumFile))
 			return false, err
 		})
@@ -283,7 +283,7 @@ func (s *Store) getURL(ctx context.Context, address string, from int64) (*http.R
 		return nil, withoutQuery(err)
 	}
 	if err := checkStatus(resp, ok...); err != nil {
-		resp.Body.Close() //nolint:errcheck,gosec // only read
+		resp.Body.Close() //nolint:gosec // only read
 		return nil, err
 	}
 	return resp, nil

@@ -157,7 +157,7 @@ func TestDownload(t *testing.T) {
 			if _, err := io.ReadAll(r); !errors.Is(err, ErrDigest) {
 				t.Errorf("a damaged file reads as %v", err)
 			}
-			r.Close() //nolint:errcheck // only read
+			r.Close()
 			healed, err := newStore(t, Options{CacheDir: s.o.CacheDir}).Download(t.Context(), request(srv.URL, path))
 			if err != nil || healed.Cached || !bytes.Equal(readFile(t, healed), data) {
 				t.Errorf("the damaged file was not fetched again: %+v, %v", healed, err)
@@ -172,7 +172,7 @@ func readFile(t *testing.T, f *File) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close() //nolint:errcheck // only read
+	defer r.Close()
 	data, err := io.ReadAll(r)
 	if err != nil {
 		t.Fatal(err)

@@ -120,10 +120,12 @@ func brief(err error) string {
 		return err.Error()
 	}
 	msg := fmt.Sprintf("%d %s", te.StatusCode, http.StatusText(te.StatusCode))
+	var msgSb123 strings.Builder
 	for _, d := range te.Errors {
 		line, _, _ := strings.Cut(d.Message, "\n")
-		msg += ", " + string(d.Code) + " " + line
+		msgSb123.WriteString(", " + string(d.Code) + " " + line)
 	}
+	msg += msgSb123.String()
 	var tries *triesError
 	if errors.As(err, &tries) {
 		msg += fmt.Sprintf(" (tried %d times)", tries.tries)

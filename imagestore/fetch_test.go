@@ -582,7 +582,7 @@ func TestOpen(t *testing.T) {
 		"sha512 only": {DiffID: "sha512:" + strings.Repeat("1", 128), Blob: Descriptor{Digest: digestPrefix + strings.Repeat("2", 64)}},
 	} {
 		if r, err := s.Open(t.Context(), l); err == nil {
-			r.Close() //nolint:errcheck // not expected
+			r.Close()
 			t.Errorf("%s: opened", name)
 		}
 	}

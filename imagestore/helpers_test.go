@@ -253,7 +253,7 @@ func readLayer(t *testing.T, s *Store, l Layer) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close() //nolint:errcheck // only read
+	defer r.Close()
 	return io.ReadAll(r)
 }
 
@@ -306,7 +306,7 @@ func compressed(t *testing.T, l v1.Layer) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close() //nolint:errcheck // only read
+	defer r.Close()
 	data, err := io.ReadAll(r)
 	if err != nil {
 		t.Fatal(err)

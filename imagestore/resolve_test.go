@@ -161,7 +161,7 @@ func TestRefused(t *testing.T) {
 	cfgDigest := sumOf([]byte(cfg))
 	reg.reset(func(w http.ResponseWriter, r *http.Request, _ int) bool {
 		if isBlob(r, cfgDigest) {
-			fmt.Fprint(w, cfg) //nolint:errcheck // the test looks at the other side
+			fmt.Fprint(w, cfg)
 			return true
 		}
 		return false
@@ -189,7 +189,7 @@ func TestRefused(t *testing.T) {
 			reg.reset(func(w http.ResponseWriter, r *http.Request, n int) bool {
 				if strings.HasSuffix(r.URL.Path, "/manifests/"+tag) {
 					w.Header().Set("Content-Type", string(types.OCIManifestSchema1))
-					fmt.Fprint(w, c.body) //nolint:errcheck // the test looks at the other side
+					fmt.Fprint(w, c.body)
 					return true
 				}
 				return fault(w, r, n)
@@ -226,7 +226,7 @@ func TestWrongDocuments(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			reg.reset(func(w http.ResponseWriter, r *http.Request, _ int) bool {
 				if strings.HasSuffix(r.URL.Path, suffix) {
-					fmt.Fprint(w, `{"schemaVersion":2}`) //nolint:errcheck // the test looks at the other side
+					fmt.Fprint(w, `{"schemaVersion":2}`)
 					return true
 				}
 				return false
@@ -246,7 +246,7 @@ func TestWrongDocuments(t *testing.T) {
 	t.Run("index by digest", func(t *testing.T) {
 		reg.reset(func(w http.ResponseWriter, r *http.Request, _ int) bool {
 			if strings.Contains(r.URL.Path, "/manifests/") {
-				fmt.Fprint(w, `{"schemaVersion":2,"manifests":[]}`) //nolint:errcheck // the test looks at the other side
+				fmt.Fprint(w, `{"schemaVersion":2,"manifests":[]}`)
 				return true
 			}
 			return false
@@ -361,7 +361,7 @@ func TestBearerToken(t *testing.T) {
 	reg.reset(func(w http.ResponseWriter, r *http.Request, _ int) bool {
 		if r.URL.Path == "/token" {
 			if user, pass, _ := r.BasicAuth(); user == "me" && pass == "hunter2" && r.URL.Query().Get("scope") == "repository:secret/x:pull" {
-				fmt.Fprint(w, `{"token":"t0ken"}`) //nolint:errcheck // the test looks at the other side
+				fmt.Fprint(w, `{"token":"t0ken"}`)
 			} else {
 				http.Error(w, "no", http.StatusUnauthorized)
 			}

@@ -113,7 +113,7 @@ func (s *Store) receive(ctx context.Context, t transfer, p *partial, have int64,
 	if err != nil {
 		return 0, 0, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read
+	defer resp.Body.Close()
 	start = have
 	switch resp.StatusCode {
 	case http.StatusPartialContent:

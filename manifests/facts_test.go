@@ -92,8 +92,12 @@ func TestCertificates(t *testing.T) {
 		return specs[i]
 	}
 	for _, tc := range []struct{ version, name, cn, org string }{
-		{"1.11.1", "etcd-ca", "kubernetes", ""}, {"1.12.1", "etcd-ca", "etcd-ca", ""}, {"1.12.1", "front-proxy-ca", "front-proxy-ca", ""},
-		{"1.10.1", "etcd-server", "kube-etcd", ""}, {"1.11.1", "etcd-server", "cp1", ""}, {"1.10.1", "etcd-peer", "kube-etcd-peer", ""},
+		{"1.11.1", "etcd-ca", "kubernetes", ""},
+		{"1.12.1", "etcd-ca", "etcd-ca", ""},
+		{"1.12.1", "front-proxy-ca", "front-proxy-ca", ""},
+		{"1.10.1", "etcd-server", "kube-etcd", ""},
+		{"1.11.1", "etcd-server", "cp1", ""},
+		{"1.10.1", "etcd-peer", "kube-etcd-peer", ""},
 		{"1.28.1", "apiserver-kubelet-client", kubeletClientCommonName, "system:masters"},
 		{"1.29.1", "apiserver-kubelet-client", kubeletClientCommonName, "kubeadm:cluster-admins"},
 		{"1.36.0", "apiserver-kubelet-client", kubeletClientCommonName, "kubeadm:cluster-admins"},
@@ -205,8 +209,11 @@ func TestServiceIP(t *testing.T) {
 		n    int
 		want string
 	}{
-		{"10.96.0.0/12", 1, "10.96.0.1"}, {"10.96.0.0/12", 10, "10.96.0.10"}, {"fd00::/112", 10, "fd00::a"},
-		{"fd00::/112,10.0.0.0/16", 1, "fd00::1"}, {"10.1.2.64/26", 10, "10.1.2.74"},
+		{"10.96.0.0/12", 1, "10.96.0.1"},
+		{"10.96.0.0/12", 10, "10.96.0.10"},
+		{"fd00::/112", 10, "fd00::a"},
+		{"fd00::/112,10.0.0.0/16", 1, "fd00::1"},
+		{"10.1.2.64/26", 10, "10.1.2.74"},
 	} {
 		got, err := ServiceIP(tc.cidr, tc.n)
 		if err != nil || got.String() != tc.want {

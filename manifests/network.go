@@ -103,4 +103,5 @@ func isIPv6(ip net.IP) bool { return ip != nil && ip.To4() == nil }
 func clientURL(ip string) string {
 	return "https://" + net.JoinHostPort(ip, strconv.Itoa(etcdClientPort))
 }
+
 func peerURL(ip string) string { return "https://" + net.JoinHostPort(ip, strconv.Itoa(etcdPeerPort)) }

@@ -56,7 +56,7 @@ func (c *Cluster) addProbes(container *corev1.Container, s staticPod) {
 		port = intstr.FromString(probePortName)
 		container.Ports = []corev1.ContainerPort{{
 			Name:          probePortName,
-			ContainerPort: int32(s.probePort), //nolint:gosec // a port fits
+			ContainerPort: int32(s.probePort),
 			Protocol:      corev1.ProtocolTCP,
 		}}
 	}

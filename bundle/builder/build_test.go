@@ -11,14 +11,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-containerregistry/pkg/authn"
-
 	"kubebundle/bundle"
 	"kubebundle/bundle/builder"
 	"kubebundle/bundle/builder/buildertest"
 	"kubebundle/imagestore"
 	"kubebundle/release"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/authn"
 )
 
 const flannel = `# a network
@@ -220,7 +220,7 @@ func TestBadInput(t *testing.T) {
 		"unknown arch":    {func(_ *testing.T, e *env) { e.req.Arch = "mips" }, []string{"mips", "amd64"}, release.ErrUnknownArch},
 		"registry down":   {func(_ *testing.T, e *env) { e.up.Registry.Close() }, []string{"registry.k8s.io/kube-apiserver:v1.34.4", "needed by Kubernetes v1.34.4"}, imagestore.ErrUnreachable},
 		"files down":      {func(_ *testing.T, e *env) { e.up.Files.Close() }, []string{"mirror http://127.0.0.1"}, imagestore.ErrUnreachable},
-		"wrong checksum": {func(t *testing.T, e *env) {
+		"wrong checksum": {func(_ *testing.T, e *env) {
 			e.up.SetFile(kubeletPath, append(e.up.File(kubeletPath), "altered"...))
 		}, []string{"kubelet"}, imagestore.ErrDigest},
 		"kubelet of another arch": {func(t *testing.T, e *env) {
@@ -255,7 +255,7 @@ func TestBadInput(t *testing.T) {
 			write(t, e.req.Manifests[0], []byte(strings.ReplaceAll(flannel, "        image: flannel/cni\n", "")))
 		}, []string{"flannel.yml:14", `container "cni" has no image`}, nil},
 		"extra image is odd": {func(_ *testing.T, e *env) { e.req.Images = []string{"a b"} }, []string{`image "a b"`}, nil},
-		"blob altered": {func(t *testing.T, e *env) {
+		"blob altered": {func(_ *testing.T, e *env) {
 			e.up.SetFault(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 				if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/kube-proxy/blobs/") {
 					w.Header().Set("Content-Length", "5")

@@ -2,6 +2,7 @@ package builder
 
 import (
 	"debug/elf"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -48,7 +49,7 @@ func checkInstaller(path string, arch release.Arch) error {
 	defer func() { _ = f.Close() }() // only read from
 	for _, p := range f.Progs {
 		if p.Type == elf.PT_INTERP {
-			return fail(fmt.Errorf("is not static: it needs a dynamic loader on its host (build with CGO_ENABLED=0)"))
+			return fail(errors.New("is not static: it needs a dynamic loader on its host (build with CGO_ENABLED=0)"))
 		}
 	}
 	return nil

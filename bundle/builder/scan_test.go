@@ -4,9 +4,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"kubebundle/bundle"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestScanManifest(t *testing.T) {

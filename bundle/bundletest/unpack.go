@@ -35,7 +35,7 @@ func Unpack(tb testing.TB, archive, dir string) string {
 		path := filepath.Join(dir, filepath.Clean("/"+h.Name))
 		if h.Typeflag == tar.TypeDir {
 			top = path
-			if err := os.MkdirAll(path, 0o755); err != nil {
+			if err := os.MkdirAll(path, 0o750); err != nil {
 				tb.Fatal(err)
 			}
 			continue

@@ -1,16 +1,16 @@
 package main
 
 import (
-	"fmt"
+	"errors"
 	"runtime"
 	"slices"
 	"strings"
 
+	"kubebundle/release"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	utilversion "k8s.io/apimachinery/pkg/util/version"
-
-	"kubebundle/release"
 )
 
 // releaseFlags choose a release; `build` and `images list` share them.
@@ -47,7 +47,7 @@ type selection struct {
 
 func (f *releaseFlags) parse(cmd *cobra.Command) (*selection, error) {
 	if f.version == "" {
-		return nil, &usageError{err: fmt.Errorf("which Kubernetes? --version is missing"), hint: "as in `" + cmd.CommandPath() + " --version v1.34.4`; `bundler versions` lists the known ones"}
+		return nil, &usageError{err: errors.New("which Kubernetes? --version is missing"), hint: "as in `" + cmd.CommandPath() + " --version v1.34.4`; `bundler versions` lists the known ones"}
 	}
 	v, err := release.Parse(f.version)
 	if err != nil {

@@ -3,9 +3,9 @@ package main
 import (
 	"fmt"
 
-	"github.com/spf13/cobra"
-
 	"kubebundle/release"
+
+	"github.com/spf13/cobra"
 )
 
 func (a *app) imagesCmd() *cobra.Command {

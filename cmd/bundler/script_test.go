@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,11 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rogpeppe/go-internal/testscript"
-
 	"kubebundle/bundle/builder/buildertest"
 	"kubebundle/bundle/bundletest"
 	"kubebundle/release"
+
+	"github.com/rogpeppe/go-internal/testscript"
 )
 
 func TestMain(m *testing.M) {
@@ -146,7 +145,7 @@ type upstream struct {
 //	upstream hang WORD      the answer stops half-way and waits
 //	upstream ok             all is well again
 //	upstream await WORD     wait until such a path was asked for
-//	upstream forget         forget what was asked for
+//	upstream forget         what was asked for
 //	upstream count N WORD   want that many requests since
 func cmdUpstream(ts *testscript.TestScript, _ bool, args []string) {
 	u := ts.Value("upstream").(*upstream)
@@ -232,7 +231,7 @@ func (t *tamper) Write(b []byte) (int, error) {
 	select {
 	case <-t.hang:
 	case <-t.gone:
-		return n, fmt.Errorf("the client is gone")
+		return n, errors.New("the client is gone")
 	}
 	m, err := t.ResponseWriter.Write(b[len(b)/2:])
 	return n + m, err

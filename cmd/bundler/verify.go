@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/spf13/cobra"
-
 	"kubebundle/bundle"
 	"kubebundle/bundle/builder"
+
+	"github.com/spf13/cobra"
 )
 
 func (a *app) verifyCmd() *cobra.Command {
@@ -71,7 +71,7 @@ func problems(err error) []error {
 	if err == nil {
 		return nil
 	}
-	if j, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // a joined error, not one that wraps such
+	if j, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []error
 		for _, e := range j.Unwrap() {
 			all = append(all, problems(e)...)

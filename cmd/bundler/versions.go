@@ -5,9 +5,9 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/spf13/cobra"
-
 	"kubebundle/release"
+
+	"github.com/spf13/cobra"
 )
 
 func (a *app) versionsCmd() *cobra.Command {

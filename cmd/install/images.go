@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/dustin/go-humanize"
-	"github.com/spf13/cobra"
-
 	"kubebundle/bundle"
 	"kubebundle/installer"
 	"kubebundle/installer/step"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
 	cruntime "kubebundle/runtime"
 )
 

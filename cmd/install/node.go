@@ -22,6 +22,7 @@ import (
 	"kubebundle/installer/phase"
 	"kubebundle/installer/step"
 	"kubebundle/release"
+
 	cruntime "kubebundle/runtime"
 )
 

@@ -8,9 +8,10 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"kubebundle/installer/host"
+
 	"github.com/spf13/cobra"
 
-	"kubebundle/installer/host"
 	cruntime "kubebundle/runtime"
 )
 

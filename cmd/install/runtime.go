@@ -7,8 +7,9 @@ import (
 	"log/slog"
 
 	"kubebundle/installer/host"
-	cruntime "kubebundle/runtime"
 	"kubebundle/runtime/open"
+
+	cruntime "kubebundle/runtime"
 )
 
 // openRuntime connects to the container runtime behind a CRI socket.

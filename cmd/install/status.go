@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"kubebundle/installer"
+
+	"github.com/spf13/cobra"
 )
 
 // status is what `status` says about a node.

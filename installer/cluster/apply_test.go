@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"kubebundle/installer/cluster"
+	"kubebundle/installer/cluster/clustertest"
+
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -15,9 +18,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
-
-	"kubebundle/installer/cluster"
-	"kubebundle/installer/cluster/clustertest"
 )
 
 func configMap(data map[string]string) *corev1.ConfigMap {
@@ -188,8 +188,10 @@ func TestApplySaysWhyItWaited(t *testing.T) {
 func TestApplyReplacesWhatContradicts(t *testing.T) {
 	s := clustertest.New(t)
 	const at = "/apis/apps/v1/namespaces/kube-system/deployments/d"
-	s.Put(at, clustertest.Object{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": map[string]any{"name": "d", "namespace": "kube-system", "finalizers": []any{"f"}},
-		"spec": map[string]any{"strategy": map[string]any{"type": "RollingUpdate", "rollingUpdate": map[string]any{"maxSurge": "25%"}}}, "status": map[string]any{"replicas": 2}})
+	s.Put(at, clustertest.Object{
+		"apiVersion": "apps/v1", "kind": "Deployment", "metadata": map[string]any{"name": "d", "namespace": "kube-system", "finalizers": []any{"f"}},
+		"spec": map[string]any{"strategy": map[string]any{"type": "RollingUpdate", "rollingUpdate": map[string]any{"maxSurge": "25%"}}}, "status": map[string]any{"replicas": 2},
+	})
 	var puts atomic.Int32
 	s.Fail = func(r *http.Request) (int, string) {
 		if r.Method == http.MethodPut && puts.Add(1) == 1 { // a real server: rollingUpdate may not be specified when type is Recreate

@@ -166,8 +166,10 @@ func addNodeFlags(fs *pflag.FlagSet, config, criSocket, nodeName, patches *strin
 // withConfig says which flags may stand beside --config: those that say something else than the file can. kubeadm's own list
 // (cmd/kubeadm/app/apis/kubeadm/validation), with what our commands have in addition.
 func withConfig(name string) bool {
-	allowed := []string{"config", "ignore-preflight-errors", "dry-run", "kubeconfig", "kubeconfig-dir", "node-name", "upload-certs", "output",
-		"print-join-command", "rootfs", "yes", "help"}
+	allowed := []string{
+		"config", "ignore-preflight-errors", "dry-run", "kubeconfig", "kubeconfig-dir", "node-name", "upload-certs", "output",
+		"print-join-command", "rootfs", "yes", "help",
+	}
 	return slices.Contains(allowed, name) || strings.HasPrefix(name, "skip-")
 }
 

@@ -2,17 +2,17 @@ package config_test
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"kubebundle/installer/config"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
-
-	"kubebundle/installer/config"
 )
 
 func address(cidr string) net.IPNet {
@@ -90,7 +90,7 @@ func TestInitDefaults(t *testing.T) {
 	cl := c.Cluster
 	got := []string{
 		c.NodeRegistration.Name, c.NodeRegistration.CRISocket, string(c.NodeRegistration.ImagePullPolicy), c.LocalAPIEndpoint.AdvertiseAddress,
-		fmt.Sprint(c.LocalAPIEndpoint.BindPort), c.NodeIP.String(), cl.KubernetesVersion, cl.ClusterName, cl.CertificatesDir, cl.ImageRepository, cl.EncryptionAlgorithm,
+		strconv.Itoa(int(c.LocalAPIEndpoint.BindPort)), c.NodeIP.String(), cl.KubernetesVersion, cl.ClusterName, cl.CertificatesDir, cl.ImageRepository, cl.EncryptionAlgorithm,
 		cl.Networking.ServiceSubnet, cl.Networking.PodSubnet, cl.Networking.DNSDomain, cl.Etcd.Local.DataDir, cl.CertificateValidityPeriod.Duration.String(),
 		cl.CACertificateValidityPeriod.Duration.String(), cl.ControlPlaneEndpoint,
 	}
@@ -131,9 +131,14 @@ func TestInitFlags(t *testing.T) {
 		c.IgnorePreflightErrors, c.SkipPhases, cl.ImageRepository, cl.KubernetesVersion, c.UploadCerts, c.DryRun, c.PatchesDir, cl.CertificatesDir, c.SkipTokenPrint, len(c.CertificateKey),
 	}
 	want := []any{
-		"10.244.0.0/16", "10.32.0.0/16", "site.example", "10.1.1.1", int32(7443), []string{"api.example", "10.9.9.9"},
-		"api.example:7443", "unix:///run/x.sock", "other", map[string]bool{"A": true, "B": false}, "abcdef.0123456789abcdef", time.Duration(0),
-		[]string{"numcpu", "swap"}, []string{"addon/kube-proxy"}, "registry.example:5000/k8s", "v1.34.4", true, true, "/p", "/pki", true, 64,
+		"10.244.0.0/16", "10.32.0.0/16", "site.example", "10.1.1.1", int32(7443),
+		[]string{"api.example", "10.9.9.9"},
+		"api.example:7443", "unix:///run/x.sock", "other",
+		map[string]bool{"A": true, "B": false},
+		"abcdef.0123456789abcdef", time.Duration(0),
+		[]string{"numcpu", "swap"},
+		[]string{"addon/kube-proxy"},
+		"registry.example:5000/k8s", "v1.34.4", true, true, "/p", "/pki", true, 64,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -190,8 +195,12 @@ func TestInitFile(t *testing.T) {
 		c.Timeouts.Discovery, c.Cluster.Networking.PodSubnet, c.Cluster.APIServer.ExtraArgs, c.KubeletConfig["maxPods"], c.KubeProxyConfig["mode"], c.BootstrapTokens[0].TTL.Duration,
 	}
 	want := []any{
-		"cp9", true, "10.77.0.12", []string{"mem", "swap"}, 30 * time.Second,
-		5 * time.Minute, "10.244.0.0/16", []config.Arg{{Name: "audit-log-path", Value: "/var/log/audit"}}, float64(50), "ipvs", time.Hour,
+		"cp9", true, "10.77.0.12",
+		[]string{"mem", "swap"},
+		30 * time.Second,
+		5 * time.Minute, "10.244.0.0/16",
+		[]config.Arg{{Name: "audit-log-path", Value: "/var/log/audit"}},
+		float64(50), "ipvs", time.Hour,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -233,7 +242,7 @@ nodeRegistration:
 func TestFileProblemsNameTheirLine(t *testing.T) {
 	const head = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\n"
 	for content, want := range map[string]string{
-		head + "nodeRegistration:\n  name: a\n  nmae: b\n":                         "c.yaml:5: nodeRegistration.nmae: unknown field",
+		head + "nodeRegistration:\n  name: a\n  name: b\n":                         "c.yaml:5: nodeRegistration.name: unknown field",
 		"---\n# x\n---\n" + head + "localAPIEndpoint: {bindPort: abc}\n":           "c.yaml:6: localAPIEndpoint.bindPort: is a string, not a whole number",
 		head + "nodeRegistration:\n  kubeletExtraArgs:\n  - name: a\n  - nam: b\n": "c.yaml:6: nodeRegistration.kubeletExtraArgs[1].nam: unknown field",
 		head + "skipPhases: [a]\nskipPhases: [b]\n":                                "c.yaml:4: ",

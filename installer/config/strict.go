@@ -74,7 +74,7 @@ func goTypeName(t string) string {
 
 // atLine puts file and line before each of the errors of a document.
 func atLine(file string, p piece, err error) []error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // errors.Join gives exactly this
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []error
 		for _, e := range joined.Unwrap() {
 			all = append(all, atLine(file, p, e)...)

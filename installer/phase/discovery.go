@@ -7,13 +7,13 @@ import (
 	"net/url"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/util/version"
-	"sigs.k8s.io/yaml"
-
 	"kubebundle/installer/host"
 	"kubebundle/installer/step"
 	"kubebundle/manifests"
 	"kubebundle/release"
+
+	"k8s.io/apimachinery/pkg/util/version"
+	"sigs.k8s.io/yaml"
 )
 
 // Discovery reads the cluster that is joined. It changes nothing and so plans nothing: what it finds is in the State, and the steps of
@@ -83,7 +83,7 @@ func (e *NameTakenError) Error() string {
 
 // Hint says what to do.
 func (e *NameTakenError) Hint() string {
-	return fmt.Sprintf("give this host another name (hostnamectl set-hostname NAME, or --node-name NAME), or take the old node away: kubectl delete node %s", e.Name)
+	return "give this host another name (hostnamectl set-hostname NAME, or --node-name NAME), or take the old node away: kubectl delete node " + e.Name
 }
 
 // checkName refuses a name that another host has. A host that is that node already asks nobody.

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
 	"kubebundle/bundle"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // texts is the content of a bundle of small files.
@@ -27,7 +27,9 @@ func (c texts) open(p string) (io.ReadCloser, error) {
 }
 
 func (c texts) Outer(_ context.Context, f bundle.File) (io.ReadCloser, error) { return c.open(f.Path) }
-func (c texts) File(_ context.Context, f bundle.File) (io.ReadCloser, error)  { return c.open(f.Path) }
+
+func (c texts) File(_ context.Context, f bundle.File) (io.ReadCloser, error) { return c.open(f.Path) }
+
 func (c texts) Blob(_ context.Context, d bundle.Descriptor) (io.ReadCloser, error) {
 	return c.open(d.Digest)
 }

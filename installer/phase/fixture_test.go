@@ -11,9 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/spf13/pflag"
-
 	"kubebundle/bundle"
 	"kubebundle/installer/config"
 	"kubebundle/installer/host"
@@ -21,6 +18,10 @@ import (
 	"kubebundle/installer/step"
 	"kubebundle/manifests"
 	"kubebundle/release"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
+
 	cruntime "kubebundle/runtime"
 )
 

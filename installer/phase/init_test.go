@@ -7,11 +7,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"kubebundle/installer/host"
 	"kubebundle/installer/pki"
 	"kubebundle/installer/step"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestInitPlan(t *testing.T) {
@@ -153,8 +153,10 @@ func TestCertsRefuseWhatDoesNotFit(t *testing.T) {
 		path  string
 		says  string
 	}{
-		"foreign leaf": {map[string][]byte{"ca.crt": ca.CertPEM, "ca.key": ca.KeyPEM, "apiserver.crt": leaf.CertPEM, "apiserver.key": leaf.KeyPEM},
-			"/etc/kubernetes/pki/apiserver.crt", "not signed by CA"},
+		"foreign leaf": {
+			map[string][]byte{"ca.crt": ca.CertPEM, "ca.key": ca.KeyPEM, "apiserver.crt": leaf.CertPEM, "apiserver.key": leaf.KeyPEM},
+			"/etc/kubernetes/pki/apiserver.crt", "not signed by CA",
+		},
 		"key of another": {map[string][]byte{"ca.crt": ca.CertPEM, "ca.key": other.KeyPEM}, "/etc/kubernetes/pki/ca.crt", "does not belong"},
 		"leaf alone":     {map[string][]byte{"ca.crt": ca.CertPEM, "ca.key": ca.KeyPEM, "apiserver.crt": leaf.CertPEM}, "/etc/kubernetes/pki/apiserver.crt", "key"},
 		"leaf, no CA":    {map[string][]byte{"apiserver.crt": leaf.CertPEM, "apiserver.key": leaf.KeyPEM}, "/etc/kubernetes/pki/apiserver.crt", "CA"},

@@ -123,7 +123,7 @@ func (in *inspection) sysctl(name, module string) {
 		p.Fix = "modprobe " + module + "\n" + p.Fix
 		p.Persist = persistModule + "\n" + p.Persist
 		if in.moduleOnDisk(module) == moduleNo {
-			p.Advice = fmt.Sprintf("the module is not on disk either: install the modules package of kernel %s", in.facts.Kernel)
+			p.Advice = "the module is not on disk either: install the modules package of kernel " + in.facts.Kernel
 		}
 	case err != nil:
 		p.Message = fmt.Sprintf("%s cannot be read: %v", file, err)

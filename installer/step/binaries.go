@@ -11,9 +11,9 @@ import (
 	"path"
 	"strings"
 
-	"github.com/dustin/go-humanize"
-
 	"kubebundle/bundle"
+
+	"github.com/dustin/go-humanize"
 )
 
 // Binaries installs the node's programs and units from the bundle's payload: bin/* to /usr/bin, cni/* to /opt/cni/bin,

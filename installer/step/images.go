@@ -7,9 +7,10 @@ import (
 	"io"
 	"slices"
 
+	"kubebundle/bundle"
+
 	"github.com/dustin/go-humanize"
 
-	"kubebundle/bundle"
 	cruntime "kubebundle/runtime"
 )
 

@@ -6,9 +6,9 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/runtime"
-
 	"kubebundle/installer/cluster"
+
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // Objects creates or updates API objects, in order.

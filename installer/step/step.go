@@ -9,6 +9,7 @@ import (
 	"kubebundle/bundle"
 	"kubebundle/installer/cluster"
 	"kubebundle/installer/host"
+
 	cruntime "kubebundle/runtime"
 )
 

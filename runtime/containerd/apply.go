@@ -88,7 +88,7 @@ func (im *importer) openEmpty(mounts []mount.Mount) bool {
 		return false
 	}
 	if _, err := f.Readdirnames(1); !errors.Is(err, io.EOF) {
-		f.Close() //nolint:errcheck,gosec // only read
+		f.Close() //nolint:gosec // only read
 		return false
 	}
 	im.dir = f
@@ -183,7 +183,7 @@ func (im *importer) store(ctx context.Context, l *layer, f *feed, stored chan<- 
 	if err != nil {
 		return fmt.Errorf("store layer %s: %w", l.diffID, err)
 	}
-	defer w.Close() //nolint:errcheck // after Commit there is nothing left to lose
+	defer w.Close()
 	if _, err := io.Copy(w, f); err != nil {
 		return fmt.Errorf("store layer %s: %w", l.diffID, err)
 	}

@@ -68,7 +68,7 @@ func (im *importer) run(ctx context.Context, src cruntime.Source, progress func(
 		return err
 	}
 	if im.dir != nil {
-		defer im.dir.Close() //nolint:errcheck // only opened to sync
+		defer im.dir.Close()
 	}
 	if err := im.findPresent(ctx); err != nil {
 		return err
@@ -220,7 +220,7 @@ func (im *importer) writeBlob(ctx context.Context, b *blob) error {
 	desc := ocispec.Descriptor{MediaType: b.desc.MediaType, Digest: digest.Digest(b.desc.Digest), Size: b.desc.Size}
 	w, err := content.OpenWriter(ctx, im.cs, content.WithRef(im.key(b.desc.Digest)), content.WithDescriptor(desc))
 	if err == nil {
-		defer w.Close() //nolint:errcheck // after Commit there is nothing left to lose
+		defer w.Close()
 		err = content.Copy(ctx, w, bytes.NewReader(b.data), desc.Size, desc.Digest, content.WithLabels(b.labels))
 		if err != nil {
 			return fmt.Errorf("store blob %s: %w", desc.Digest, err)

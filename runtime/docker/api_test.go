@@ -11,8 +11,9 @@ import (
 	"strings"
 	"testing"
 
-	cruntime "kubebundle/runtime"
 	"kubebundle/runtime/runtimetest"
+
+	cruntime "kubebundle/runtime"
 )
 
 // fake is an engine whose answers the test gives: what a real one does rarely, or in versions that are not at hand.

@@ -197,7 +197,7 @@ func (r *Runtime) do(ctx context.Context, method, path string, body io.Reader) (
 		return nil, err
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
-		defer resp.Body.Close() //nolint:errcheck // the error is the status
+		defer resp.Body.Close()
 		var m struct{ Message string }
 		_ = json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&m) // else the status alone tells
 		return nil, &statusError{resp.StatusCode, m.Message}
@@ -210,6 +210,6 @@ func (r *Runtime) get(ctx context.Context, path string, into any) error {
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read
+	defer resp.Body.Close()
 	return json.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(into)
 }

@@ -93,7 +93,7 @@ func (r *Runtime) post(ctx context.Context, archive io.Reader) error {
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read
+	defer resp.Body.Close()
 	dec := json.NewDecoder(resp.Body)
 	for {
 		var m struct{ Error string }

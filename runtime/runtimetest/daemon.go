@@ -121,7 +121,7 @@ func StartDocker(tb testing.TB, binary string) *Daemon {
 func newDaemon(tb testing.TB) *Daemon {
 	tb.Helper()
 	// Not tb.TempDir: a socket's path must be short.
-	dir, err := os.MkdirTemp("", "kbrt")
+	dir, err := os.MkdirTemp("", "kbrt") //nolint:usetesting // the name of a socket in it must stay short
 	if err != nil {
 		tb.Fatal(err)
 	}

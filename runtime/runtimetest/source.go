@@ -2,7 +2,6 @@ package runtimetest
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	goruntime "runtime"
 	"slices"
@@ -67,7 +66,7 @@ func (s *Source) Corrupt(digest string) *Source {
 			return s
 		}
 	}
-	panic(fmt.Sprintf("no piece %s", digest))
+	panic("no piece " + digest)
 }
 
 // Next implements cruntime.Source.

@@ -76,8 +76,10 @@ func describeHeader(h *tar.Header, body []byte, links int) string {
 	case tar.TypeSymlink:
 		s = "symlink " + h.Linkname
 	}
+	var sSb79 strings.Builder
 	for k, v := range h.PAXRecords {
-		s += fmt.Sprintf(" %s=%q", strings.TrimPrefix(k, "SCHILY.xattr."), v)
+		sSb79.WriteString(fmt.Sprintf(" %s=%q", strings.TrimPrefix(k, "SCHILY.xattr."), v))
 	}
+	s += sSb79.String()
 	return s
 }

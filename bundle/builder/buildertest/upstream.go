@@ -18,6 +18,8 @@ import (
 	"sync"
 	"testing"
 
+	"kubebundle/release"
+
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -26,8 +28,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
-
-	"kubebundle/release"
 )
 
 // Upstream stands for registry.k8s.io, dl.k8s.io, GitHub and docker.io.
@@ -187,7 +187,7 @@ func (u *Upstream) address(tb testing.TB, ref string) string {
 
 func (u *Upstream) image(tb testing.TB, seed, program string, arch release.Arch) v1.Image {
 	tb.Helper()
-	img := mutate.MediaType(v1.Image(empty.Image), types.DockerManifestSchema2)
+	img := mutate.MediaType(empty.Image, types.DockerManifestSchema2)
 	img = mutate.ConfigMediaType(img, types.DockerConfigJSON)
 	for _, l := range [][]byte{
 		Tar("etc/os-release", []byte("ID=tiny\n")),
