@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -17,9 +18,16 @@ import (
 // now is when a run was; times of certificates are compared relative to it.
 type now struct{ time.Time }
 
-// since gives a time relative to the run's start, to the minute: a run does not take half of one before it has made everything.
+// since gives a time relative to the run's start, down to the next five minutes: all times are made of whole five minutes, and a run
+// ends within them. Certificates have no fractions of seconds.
 func (n now) since(t time.Time) string {
-	return t.Sub(n.Time).Round(time.Minute).String()
+	const grain = 5 * time.Minute
+	d := t.Sub(n.Time) + time.Second
+	rest := d % grain
+	if rest < 0 {
+		rest += grain
+	}
+	return (d - rest).String()
 }
 
 // certificate takes a certificate apart. Serial numbers and keys are random; everything else is compared.
@@ -48,16 +56,16 @@ func (l leaves) certificate(at string, data []byte, n now, cas map[string]*x509.
 	set("ca", fmt.Sprintf("%v, constraints %v, path length %d", c.IsCA, c.BasicConstraintsValid, c.MaxPathLen))
 	set("key", publicKey(c.PublicKey))
 	set("signature", c.SignatureAlgorithm.String())
-	set("version", fmt.Sprint(c.Version))
+	set("version", strconv.Itoa(c.Version))
 	set("not before", n.since(c.NotBefore))
 	set("not after", n.since(c.NotAfter))
-	set("subject key id", fmt.Sprint(len(c.SubjectKeyId) > 0))
+	set("subject key id", strconv.FormatBool(len(c.SubjectKeyId) > 0))
 	set("serial", fmt.Sprintf("positive %v", c.SerialNumber.Sign() > 0))
 	signer := "nobody known"
 	for name, ca := range cas {
 		if c.CheckSignatureFrom(ca) == nil {
 			signer = name
-			set("authority key id", fmt.Sprint(bytes.Equal(c.AuthorityKeyId, ca.SubjectKeyId)))
+			set("authority key id", strconv.FormatBool(bytes.Equal(c.AuthorityKeyId, ca.SubjectKeyId)))
 		}
 	}
 	set("signed by", signer)

@@ -3,22 +3,18 @@ package differential
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
-	"fmt"
 	"log/slog"
-	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/version"
-	"k8s.io/cluster-bootstrap/token/jws"
-
 	"kubebundle/installer/cluster"
 	"kubebundle/installer/pki"
+
+	"k8s.io/apimachinery/pkg/util/version"
+	"k8s.io/cluster-bootstrap/token/jws"
 )
 
 // EnvVersions chooses what runs: "all", "ci", or versions with commas between.
@@ -42,16 +38,25 @@ func TestDifferential(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := &run{version: version.MustParseGeneric(v), kubeadm: kubeadm, standin: standin, used: map[int]bool{}}
+			t.Cleanup(func() {
+				if err := keepResult(b.dir, v, r.result(!t.Failed())); err != nil {
+					t.Error(err)
+				}
+			})
 			for _, s := range scenarios() {
 				if r.version.Minor() < s.From {
 					continue
 				}
-				t.Run(s.Name, func(t *testing.T) { r.scenario(t, s) })
+				if t.Run(s.Name, func(t *testing.T) { r.scenario(t, s) }) {
+					r.scenarios = append(r.scenarios, s.Name)
+				}
+			}
+			if t.Failed() {
+				return // rows may be unused because a scenario did not get that far
 			}
 			for _, row := range stale(r.version.Minor(), r.used) {
 				t.Errorf("a row that has become untrue for %s: %+v", v, row)
 			}
-			record(t, v, r)
 		})
 	}
 }
@@ -82,14 +87,29 @@ type run struct {
 	version          *version.Version
 	kubeadm, standin string
 	used             map[int]bool // rows of the table
-	differences      int
+	scenarios        []string     // that passed
+	artefacts        int          // compared
+	differences      int          // that the table allows
+}
+
+// result is what is kept of the run.
+func (r *run) result(passed bool) Result {
+	out := Result{Passed: passed, Scenarios: r.scenarios, Artefacts: r.artefacts, Differences: r.differences}
+	for i, row := range Table() {
+		if r.used[i] {
+			out.Rows = append(out.Rows, row.Artefact+" "+row.Path)
+		}
+	}
+	return out
 }
 
 func (r *run) check(t *testing.T, scenario string, kubeadm, ours artefacts) {
 	t.Helper()
 	diffs := compare(kubeadm, ours)
+	r.artefacts += len(kubeadm)
 	r.differences += len(diffs)
 	for _, d := range unlisted(r.version.Minor(), scenario, diffs, r.used) {
+		r.differences--
 		t.Errorf("%s: %s", scenario, d)
 	}
 	if len(kubeadm) < 4 {
@@ -156,7 +176,7 @@ func (r *run) scenario(t *testing.T, s scenario) {
 	ourObjects, _ := ours.all()
 	r.check(t, s.Name+"/end", r.read(t, start, end, theirObjects), r.read(t, ourStart, m.files(), ourObjects))
 
-	if s.Join == "" || t.Failed() && os.Getenv("KUBEBUNDLE_DIFFERENTIAL_JOIN") == "" {
+	if s.Join == "" {
 		return
 	}
 	serving, err := rt.servingCertificate(certs)()
@@ -262,13 +282,4 @@ func sign(t *testing.T, srv *apiServer) {
 	}
 	data["jws-kubeconfig-"+id] = sig
 	srv.put(at, obj)
-}
-
-// record keeps what ran and how it went, for docs/versions.md.
-func record(t *testing.T, v string, r *run) {
-	t.Helper()
-	_ = json.Marshal
-	_ = filepath.Join
-	_ = fmt.Sprint
-	_ = net.IP{}
 }

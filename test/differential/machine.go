@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -76,7 +77,7 @@ func linkOrCopy(from, to string) error {
 	if err != nil {
 		return err
 	}
-	defer src.Close() //nolint:errcheck // only read
+	defer src.Close()
 	dst, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o755)
 	if err != nil {
 		return err
@@ -207,7 +208,7 @@ func played(p string) bool {
 func (r *root) files(snapshot int) (map[string]file, error) {
 	base := r.dir
 	if snapshot >= 0 {
-		base = filepath.Join(r.dir, "snapshots", fmt.Sprint(snapshot))
+		base = filepath.Join(r.dir, "snapshots", strconv.Itoa(snapshot))
 	}
 	out := map[string]file{}
 	for _, dir := range compared {

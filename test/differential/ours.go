@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,12 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/pflag"
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/version"
-
-	"encoding/pem"
-
 	"kubebundle/bundle"
 	"kubebundle/installer/cluster"
 	"kubebundle/installer/config"
@@ -28,6 +23,11 @@ import (
 	"kubebundle/installer/step"
 	"kubebundle/manifests"
 	"kubebundle/release"
+
+	"github.com/spf13/pflag"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/version"
+
 	cruntime "kubebundle/runtime"
 )
 

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -32,14 +33,14 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
-	os.Exit(code) //nolint:forbidigo // the one of this program
+	os.Exit(code)
 }
 
 func run(name string, args []string) (code int, err error) {
 	switch name {
 	case "kubelet":
 		v, err := os.ReadFile(versionFile)
-		fmt.Printf("Kubernetes %s\n", strings.TrimSpace(string(v))) //nolint:forbidigo // its only output
+		fmt.Printf("Kubernetes %s\n", strings.TrimSpace(string(v)))
 		return 0, err
 	case "systemctl":
 		return systemctl(args)
@@ -64,10 +65,10 @@ func systemctl(args []string) (code int, err error) {
 	case "status", "is-active", "is-enabled":
 		_, err := os.Stat(resolved)
 		if unit == "kubelet" || unit == "systemd-resolved" && err == nil {
-			fmt.Println("active") //nolint:forbidigo // what systemctl prints
+			fmt.Println("active")
 			return 0, nil
 		}
-		fmt.Println("inactive") //nolint:forbidigo // what systemctl prints
+		fmt.Println("inactive")
 		return 3, nil
 	}
 	return 0, nil
@@ -78,7 +79,7 @@ func startKubelet() error {
 	if err != nil {
 		return err
 	}
-	at := filepath.Join(snapshots, fmt.Sprint(len(have)))
+	at := filepath.Join(snapshots, strconv.Itoa(len(have)))
 	for _, dir := range []string{"/etc/kubernetes", "/var/lib/kubelet"} {
 		if _, err := os.Stat(dir); err == nil {
 			if err := copyTree(dir, at+dir); err != nil {
