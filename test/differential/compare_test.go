@@ -10,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+func start() time.Time { return time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC) }
+
 // at makes artefacts of files and objects, as both sides are read.
 func at(t *testing.T, files map[string]string, objects map[string]object) artefacts {
 	t.Helper()
@@ -17,7 +19,7 @@ func at(t *testing.T, files map[string]string, objects map[string]object) artefa
 	for p, text := range files {
 		list[p] = file{mode: 0o600, data: []byte(text)}
 	}
-	out, err := read(now{time.Now()}, list, objects)
+	out, err := read(now{start()}, list, objects)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,11 +89,11 @@ func bothUsages() []x509.ExtKeyUsage {
 
 // TestCompareTakesCertificatesApart: each thing that a certificate says is compared.
 func TestCompareTakesCertificatesApart(t *testing.T) {
-	ca, err := pki.NewCA(pki.Spec{CommonName: "kubernetes", NotBefore: time.Now(), Algorithm: pki.ECDSAP256})
+	ca, err := pki.NewCA(pki.Spec{CommonName: "kubernetes", NotBefore: start(), Algorithm: pki.ECDSAP256})
 	if err != nil {
 		t.Fatal(err)
 	}
-	base := pki.Spec{CommonName: "a", Organization: []string{"o"}, DNSNames: []string{"x", "y"}, NotBefore: time.Now(), Algorithm: pki.ECDSAP256, Usages: bothUsages()}
+	base := pki.Spec{CommonName: "a", Organization: []string{"o"}, DNSNames: []string{"x", "y"}, NotBefore: start(), Algorithm: pki.ECDSAP256, Usages: bothUsages()}
 	files := func(change func(s *pki.Spec)) artefacts {
 		s := base
 		change(&s)

@@ -52,12 +52,12 @@ func (b *builder) kubeadm(ctx context.Context, version string) (string, error) {
 	}
 	f := strings.Split(strings.TrimPrefix(version, "v"), ".")
 	ld := "-s -w"
-	var ldSb55 strings.Builder
+	var stamps strings.Builder
 	for _, p := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
-		ldSb55.WriteString(fmt.Sprintf(" -X %[1]s.gitVersion=%[2]s -X %[1]s.gitMajor=%[3]s -X %[1]s.gitMinor=%[4]s -X %[1]s.gitTreeState=clean"+
+		fmt.Fprintf(&stamps, " -X %[1]s.gitVersion=%[2]s -X %[1]s.gitMajor=%[3]s -X %[1]s.gitMinor=%[4]s -X %[1]s.gitTreeState=clean"+
 			" -X %[1]s.gitCommit=0000000000000000000000000000000000000000", p, version, f[0], f[1]))
 	}
-	ld += ldSb55.String()
+	ld += stamps.String()
 	dir, err := b.build(ctx, "kubeadm-"+version, sum, src, ld, "k8s.io/kubernetes/cmd/kubeadm")
 	return filepath.Join(dir, "kubeadm"), err
 }
