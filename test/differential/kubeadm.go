@@ -51,14 +51,13 @@ func (b *builder) kubeadm(ctx context.Context, version string) (string, error) {
 		return "", fmt.Errorf("no module for kubeadm %s: %w", version, err)
 	}
 	f := strings.Split(strings.TrimPrefix(version, "v"), ".")
-	ld := "-s -w"
-	var stamps strings.Builder
+	var ld strings.Builder
+	ld.WriteString("-s -w")
 	for _, p := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
-		fmt.Fprintf(&stamps, " -X %[1]s.gitVersion=%[2]s -X %[1]s.gitMajor=%[3]s -X %[1]s.gitMinor=%[4]s -X %[1]s.gitTreeState=clean"+
-			" -X %[1]s.gitCommit=0000000000000000000000000000000000000000", p, version, f[0], f[1]))
+		fmt.Fprintf(&ld, " -X %[1]s.gitVersion=%[2]s -X %[1]s.gitMajor=%[3]s -X %[1]s.gitMinor=%[4]s -X %[1]s.gitTreeState=clean"+
+			" -X %[1]s.gitCommit=0000000000000000000000000000000000000000", p, version, f[0], f[1])
 	}
-	ld += stamps.String()
-	dir, err := b.build(ctx, "kubeadm-"+version, sum, src, ld, "k8s.io/kubernetes/cmd/kubeadm")
+	dir, err := b.build(ctx, "kubeadm-"+version, sum, src, ld.String(), "k8s.io/kubernetes/cmd/kubeadm")
 	return filepath.Join(dir, "kubeadm"), err
 }
 
