@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -13,7 +14,7 @@ import (
 
 func openLab(log *slog.Logger) (*hosts.Lab, error) {
 	if os.Geteuid() != 0 {
-		return nil, fmt.Errorf("hosts need root: sudo -E go run ./test/lab …")
+		return nil, errors.New("hosts need root: sudo -E go run ./test/lab …")
 	}
 	dir, err := cache.Dir()
 	if err != nil {
@@ -65,7 +66,7 @@ func listCmd(log *slog.Logger) *cobra.Command {
 				return err
 			}
 			for _, h := range all {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s\t%s\t%s\t%s\n", h.Name, h.IP, h.Runtime, h.Root()) //nolint:errcheck // a terminal
+				fmt.Fprintf(cmd.OutOrStdout(), "%s\t%s\t%s\t%s\n", h.Name, h.IP, h.Runtime, h.Root())
 			}
 			return nil
 		},

@@ -49,9 +49,9 @@ func upCmd(log *slog.Logger) *cobra.Command {
 				return err
 			}
 			out := cmd.OutOrStdout()
-			fmt.Fprintf(out, "KUBECONFIG=%s\n", c.Kubeconfig) //nolint:errcheck // a terminal
+			fmt.Fprintf(out, "KUBECONFIG=%s\n", c.Kubeconfig)
 			for _, h := range c.Hosts {
-				fmt.Fprintf(out, "%s\t%s\n", h.Name, h.IP) //nolint:errcheck // a terminal
+				fmt.Fprintf(out, "%s\t%s\n", h.Name, h.IP)
 			}
 			t := c.Timing
 			log.Info("cluster is ready", "import", t.Import.Round(time.Millisecond), "init", t.Init.Round(time.Millisecond), "join", t.Join.Round(time.Millisecond))

@@ -47,7 +47,7 @@ func upstreamCmd(log *slog.Logger) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), strings.Join(s.Flags(), " ")) //nolint:errcheck // a terminal
+			fmt.Fprintln(cmd.OutOrStdout(), strings.Join(s.Flags(), " "))
 			<-cmd.Context().Done()
 			return s.Close()
 		},

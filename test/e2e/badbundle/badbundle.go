@@ -72,7 +72,7 @@ func flip(path string) (func() error, error) {
 		if err != nil {
 			return err
 		}
-		defer f.Close() //nolint:errcheck // written below
+		defer f.Close()
 		fi, err := f.Stat()
 		if err != nil {
 			return err
@@ -89,16 +89,16 @@ func flip(path string) (func() error, error) {
 }
 
 func truncate(path string) (func() error, error) {
-	raw, err := os.ReadFile(path) //nolint:gosec // the test's own file
+	raw, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	undo := func() error { return os.WriteFile(path, raw, 0o644) } //nolint:gosec // as it was
+	undo := func() error { return os.WriteFile(path, raw, 0o644) }
 	return undo, os.Truncate(path, int64(len(raw))*9/10)
 }
 
 func replace(path, from, to string) (func() error, error) {
-	raw, err := os.ReadFile(path) //nolint:gosec // the test's own file
+	raw, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -106,6 +106,6 @@ func replace(path, from, to string) (func() error, error) {
 	if text == string(raw) {
 		return nil, os.ErrNotExist
 	}
-	undo := func() error { return os.WriteFile(path, raw, 0o644) } //nolint:gosec // as it was
-	return undo, os.WriteFile(path, []byte(text), 0o644)           //nolint:gosec // as it was
+	undo := func() error { return os.WriteFile(path, raw, 0o644) }
+	return undo, os.WriteFile(path, []byte(text), 0o644)
 }

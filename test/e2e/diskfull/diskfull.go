@@ -31,7 +31,7 @@ func Test(t *testing.T, s *suite.Suite) {
 	must("systemctl stop containerd && mount -t tmpfs -o size=200m tmpfs /var/lib/containerd && systemctl start containerd")
 
 	// Preflight sees it coming.
-	s.Refused(t, h, 3, []string{"/var/lib/containerd", "hint: "}, clusters.InitArgs()...)
+	s.Refused(t, h, 3, []string{"[Disk]", "/var/lib/containerd", "make room"}, clusters.InitArgs()...)
 	// Who does not listen is told when it happens.
 	args := append(clusters.InitArgs(), "--ignore-preflight-errors", "all")
 	s.Refused(t, h, 5, []string{"no space left on device", "hint: "}, args...)

@@ -31,7 +31,7 @@ func Test(t *testing.T, s *suite.Suite) {
 	if m == nil {
 		t.Fatalf("the suite did not run: %v\n%s", err, out)
 	}
-	passed, _ := strconv.Atoi(string(m[1])) //nolint:errcheck // digits
+	passed, _ := strconv.Atoi(string(m[1]))
 	if err != nil || string(m[2]) != "0" || passed < 32 {
 		t.Errorf("kubeadm's suite: %s, %v\n%s", m[0], err, out[max(0, len(out)-6000):]) // the summary of failures is at the end
 	}

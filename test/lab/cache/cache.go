@@ -30,7 +30,7 @@ func Dir() (string, error) {
 		return "", fmt.Errorf("find the lab's folder: %w", err)
 	}
 	// 0755: the hosts' root trees below must be traversable for the users inside them.
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // holds no secret
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("create the lab's folder: %w", err)
 	}
 	return dir, nil
@@ -49,12 +49,12 @@ func Key(inputs ...string) string {
 func FileKey(paths ...string) (string, error) {
 	h := sha256.New()
 	for _, p := range paths {
-		f, err := os.Open(p) //nolint:gosec // the lab's own files
+		f, err := os.Open(p)
 		if err != nil {
 			return "", err
 		}
 		_, err = io.Copy(h, f)
-		f.Close() //nolint:errcheck,gosec // only read
+		f.Close()
 		if err != nil {
 			return "", fmt.Errorf("hash %s: %w", p, err)
 		}
@@ -69,7 +69,7 @@ func Once(ctx context.Context, dir, name string, fill func(ctx context.Context, 
 	if _, err := os.Stat(final); err == nil {
 		return final, nil
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // holds no secret
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("cache %s: %w", name, err)
 	}
 	unlock, err := Lock(filepath.Join(dir, "."+name+".lock"))
@@ -84,7 +84,7 @@ func Once(ctx context.Context, dir, name string, fill func(ctx context.Context, 
 	if err := os.RemoveAll(tmp); err != nil { // of a run that was killed
 		return "", fmt.Errorf("cache %s: %w", name, err)
 	}
-	if err := os.Mkdir(tmp, 0o755); err != nil { //nolint:gosec // holds no secret
+	if err := os.Mkdir(tmp, 0o755); err != nil {
 		return "", fmt.Errorf("cache %s: %w", name, err)
 	}
 	if err := fill(ctx, tmp); err != nil {
@@ -98,19 +98,19 @@ func Once(ctx context.Context, dir, name string, fill func(ctx context.Context, 
 
 // Lock takes an exclusive lock on a file and waits for it. The kernel lets go of it when the process dies.
 func Lock(path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600) //nolint:gosec // the lab's own files
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	for {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX) //nolint:gosec // a descriptor fits an int
-		if err != unix.EINTR {                      //nolint:errorlint // a bare errno
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+		if err != unix.EINTR { //nolint:errorlint // a bare errno
 			break
 		}
 	}
 	if err != nil {
-		f.Close() //nolint:errcheck,gosec // the lock's error matters more
+		f.Close() //nolint:gosec // the lock's error matters more
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
-	return func() { f.Close() }, nil //nolint:errcheck,gosec // closing lets go of the lock
+	return func() { f.Close() }, nil //nolint:gosec // closing lets go of the lock
 }

@@ -86,7 +86,7 @@ func (e *Env) imageArchive(ctx context.Context) (string, error) {
 	}
 	dir, err := cache.Once(ctx, filepath.Join(e.Dir, "archives"), "images-"+e.Upstream.Version+"-"+cache.Key(key...),
 		func(_ context.Context, tmp string) error {
-			f, err := os.Create(filepath.Join(tmp, "images.tar")) //nolint:gosec // the lab's own file
+			f, err := os.Create(filepath.Join(tmp, "images.tar"))
 			if err != nil {
 				return err
 			}
@@ -115,7 +115,7 @@ func (c *Cluster) Kubectl(ctx context.Context, args ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(k8s, "kubectl"), args...) //nolint:gosec // the lab's own program
+	cmd := exec.CommandContext(ctx, filepath.Join(k8s, "kubectl"), args...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig)
 	var out, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &stderr

@@ -204,11 +204,11 @@ func withSandbox(conf string, rt hosts.Runtime, pause string) string {
 }
 
 func importWithCtr(ctx context.Context, h *hosts.Host, archive string) (time.Duration, error) {
-	f, err := os.Open(archive) //nolint:gosec // the lab's own file
+	f, err := os.Open(archive)
 	if err != nil {
 		return 0, err
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	var out bytes.Buffer
 	start := time.Now()
 	err = h.Exec(ctx, hosts.Streams{In: f, Out: &out}, "ctr", "-n", "k8s.io", "images", "import", "-")

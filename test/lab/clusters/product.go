@@ -26,7 +26,7 @@ func (e *Env) BuildPrograms(ctx context.Context) (Programs, error) {
 	dir := filepath.Join(e.Dir, "product-"+e.Lab.Net.Bridge)
 	p := Programs{Bundler: filepath.Join(dir, "bundler"), Installer: filepath.Join(dir, "install-linux-"+runtime.GOARCH)}
 	for out, pkg := range map[string]string{p.Bundler: "./cmd/bundler", p.Installer: "./cmd/install"} {
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version=lab", "-o", out+".part", pkg) //nolint:gosec // our own
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version=lab", "-o", out+".part", pkg)
 		cmd.Dir = e.Builder.Module
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if msg, err := cmd.CombinedOutput(); err != nil {
@@ -80,7 +80,7 @@ func (e *Env) BuildBundle(ctx context.Context, p Programs) (Bundle, error) {
 		for _, m := range e.Manifests {
 			args = append(args, "--manifest", m)
 		}
-		cmd := exec.CommandContext(ctx, p.Bundler, append(args, s.Flags()...)...) //nolint:gosec // our own
+		cmd := exec.CommandContext(ctx, p.Bundler, append(args, s.Flags()...)...)
 		if msg, err := cmd.CombinedOutput(); err != nil {
 			return &hosts.Error{Args: cmd.Args, Output: string(msg), Err: err}
 		}

@@ -31,7 +31,7 @@ func (h *Host) groups() []string {
 
 func (h *Host) makeGroups() error {
 	for _, g := range h.groups() {
-		if err := os.Mkdir(g, 0o755); err != nil && !errors.Is(err, fs.ErrExist) { //nolint:gosec // a cgroup
+		if err := os.Mkdir(g, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("make control group: %w", err)
 		}
 		// A cpuset group takes no process before it has CPUs and memory nodes.
@@ -44,7 +44,7 @@ func (h *Host) makeGroups() error {
 			if err != nil {
 				return err
 			}
-			if err := os.WriteFile(own, b, 0o644); err != nil { //nolint:gosec // a cgroup
+			if err := os.WriteFile(own, b, 0o644); err != nil {
 				return fmt.Errorf("seed %s: %w", own, err)
 			}
 		}
@@ -56,11 +56,11 @@ func (h *Host) makeGroups() error {
 func (h *Host) members() []int {
 	var pids []int
 	for _, g := range h.groups() {
-		filepath.WalkDir(g, func(p string, d fs.DirEntry, err error) error { //nolint:errcheck,gosec // groups come and go
+		filepath.WalkDir(g, func(p string, d fs.DirEntry, err error) error { //nolint:errcheck // groups come and go
 			if err != nil || d.Name() != "cgroup.procs" {
 				return nil //nolint:nilerr // groups come and go
 			}
-			b, _ := os.ReadFile(p) //nolint:errcheck,gosec // groups come and go
+			b, _ := os.ReadFile(p) //nolint:gosec // groups come and go
 			for f := range strings.FieldsSeq(string(b)) {
 				if pid, err := strconv.Atoi(f); err == nil && pid != os.Getpid() {
 					pids = append(pids, pid)
@@ -85,7 +85,7 @@ func (h *Host) killMembers() error {
 			return fmt.Errorf("host %s: processes %v do not end", h.Name, pids)
 		}
 		for _, pid := range pids {
-			syscall.Kill(pid, syscall.SIGKILL) //nolint:errcheck,gosec // it may have gone already
+			syscall.Kill(pid, syscall.SIGKILL) //nolint:errcheck // it may have gone already
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -96,7 +96,7 @@ func (h *Host) removeGroups() error {
 	var errs []error
 	for _, g := range h.groups() {
 		var dirs []string
-		filepath.WalkDir(g, func(p string, d fs.DirEntry, err error) error { //nolint:errcheck,gosec // groups come and go
+		filepath.WalkDir(g, func(p string, d fs.DirEntry, err error) error { //nolint:errcheck // groups come and go
 			if err == nil && d.IsDir() {
 				dirs = append(dirs, p)
 			}

@@ -92,7 +92,7 @@ func (l *Lab) Create(ctx context.Context, name string, rt Runtime) (*Host, error
 
 // reserve gives the host a folder and an address.
 func (l *Lab) reserve(name string, rt Runtime) (*Host, error) {
-	if err := os.MkdirAll(l.hostsDir(), 0o755); err != nil { //nolint:gosec // holds no secret
+	if err := os.MkdirAll(l.hostsDir(), 0o755); err != nil {
 		return nil, err
 	}
 	unlock, err := cache.Lock(filepath.Join(l.Dir, ".hosts.lock"))
@@ -121,7 +121,7 @@ func (l *Lab) reserve(name string, rt Runtime) (*Host, error) {
 	if err := os.RemoveAll(l.hostDir(name)); err != nil { // of a run that was killed before it wrote host.json
 		return nil, err
 	}
-	if err := os.Mkdir(l.hostDir(name), 0o755); err != nil { //nolint:gosec // holds no secret
+	if err := os.Mkdir(l.hostDir(name), 0o755); err != nil {
 		return nil, err
 	}
 	h := &Host{Name: name, IP: ip, Runtime: rt, lab: l}

@@ -1,6 +1,7 @@
 package hosts
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -74,5 +75,5 @@ func hasCap(n uint) (bool, error) {
 			return mask&(1<<n) != 0, nil
 		}
 	}
-	return false, fmt.Errorf("read capabilities: no CapEff in /proc/self/status")
+	return false, errors.New("read capabilities: no CapEff in /proc/self/status")
 }

@@ -56,13 +56,13 @@ func (n Net) guard() string {
 	counter ip6_outside { comment "IPv6 packets that are not link-local multicast" }
 	chain ingress {
 		type filter hook ingress device BRIDGE priority 0; policy accept;
-		ether type ip ip daddr != PREFIX counter name outside drop
-		ether type ip ip daddr GATEWAY tcp flags & (syn|ack) == syn counter name machine drop
-		ether type ip ip daddr GATEWAY meta l4proto udp counter name machine drop
-		ether type ip ip daddr GATEWAY icmp type echo-request counter name machine drop
-		ether type arp arp daddr ip != PREFIX counter name arp_outside drop
-		ether type ip6 ip6 daddr ff02::/16 drop
-		ether type ip6 counter name ip6_outside drop
+		ip daddr != PREFIX counter name outside drop
+		ip daddr GATEWAY tcp flags & (syn|ack) == syn counter name machine drop
+		ip daddr GATEWAY meta l4proto udp counter name machine drop
+		ip daddr GATEWAY icmp type echo-request counter name machine drop
+		arp daddr ip != PREFIX counter name arp_outside drop
+		ip6 daddr ff02::/16 drop
+		meta protocol ip6 counter name ip6_outside drop
 	}
 }
 `)
@@ -75,7 +75,7 @@ func (l *Lab) ensureNetwork(ctx context.Context) error {
 			return err
 		}
 		// No IPv6 on the machine's side: its router solicitations would blur the counters.
-		if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+l.Net.Bridge+"/disable_ipv6", []byte("1"), 0o644); err != nil { //nolint:gosec // a sysctl
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+l.Net.Bridge+"/disable_ipv6", []byte("1"), 0o644); err != nil {
 			return fmt.Errorf("disable IPv6 on %s: %w", l.Net.Bridge, err)
 		}
 	}

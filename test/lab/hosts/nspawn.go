@@ -35,7 +35,7 @@ func (h *Host) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer console.Close() //nolint:errcheck // the child has its own
+	defer console.Close()
 
 	args := []string{
 		"--quiet", "--register=no", "-D", h.Root(), "-M", h.machine(), "--network-bridge=" + h.lab.Net.Bridge, "--boot",
@@ -47,7 +47,7 @@ func (h *Host) Start(ctx context.Context) error {
 	}
 	// The shell puts itself, and so everything below, into the host's groups before nspawn looks where it is.
 	script := `for g in $LAB_GROUPS; do echo $$ > "$g/cgroup.procs" || exit 1; done; unset LAB_GROUPS; exec systemd-nspawn "$@"`
-	cmd := exec.Command("sh", append([]string{"-c", script, "sh"}, args...)...) //nolint:gosec,noctx // outlives this process
+	cmd := exec.Command("sh", append([]string{"-c", script, "sh"}, args...)...) //nolint:noctx // outlives this process
 	cmd.Env = append(os.Environ(), "SYSTEMD_NSPAWN_API_VFS_WRITABLE=yes", "LAB_GROUPS="+strings.Join(h.groups(), " "))
 	cmd.Stdout, cmd.Stderr = console, console
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C at the lab's terminal is not a power cut
@@ -63,7 +63,7 @@ func (h *Host) Start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
 	defer cancel()
 	if err := h.awaitBoot(ctx, done); err != nil {
-		tail, _ := os.ReadFile(h.ConsoleLog()) //nolint:errcheck,gosec // only decorates the error
+		tail, _ := os.ReadFile(h.ConsoleLog()) //nolint:gosec // only decorates the error
 		return fmt.Errorf("boot host %s: %w\nconsole: %s", h.Name, err, lastBytes(tail, 1500))
 	}
 	h.lab.Log.Info("host is up", "host", h.Name, "ip", h.IP, "runtime", h.Runtime)
@@ -118,10 +118,10 @@ func (h *Host) Leader() (int, error) {
 }
 
 func children(pid int) []int {
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) //nolint:errcheck // the pattern is good
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	var out []int
 	for _, t := range tasks {
-		b, _ := os.ReadFile(t) //nolint:errcheck,gosec // it may have gone
+		b, _ := os.ReadFile(t) //nolint:gosec // it may have gone
 		for f := range strings.FieldsSeq(string(b)) {
 			if n, err := strconv.Atoi(f); err == nil {
 				out = append(out, n)
@@ -150,9 +150,9 @@ func isInit(pid int) bool {
 func (h *Host) Kill(ctx context.Context) error {
 	if h.running() {
 		if leader, err := h.Leader(); err == nil {
-			syscall.Kill(leader, syscall.SIGKILL) //nolint:errcheck,gosec // the kernel ends everything below with it
+			syscall.Kill(leader, syscall.SIGKILL) //nolint:errcheck // the kernel ends everything below with it
 		}
-		syscall.Kill(h.PID, syscall.SIGKILL) //nolint:errcheck,gosec // may have ended with its child
+		syscall.Kill(h.PID, syscall.SIGKILL) //nolint:errcheck // may have ended with its child
 	}
 	return h.gone(ctx, 20*time.Second)
 }
@@ -193,7 +193,7 @@ func (h *Host) gone(ctx context.Context, patience time.Duration) error {
 	if err := h.unplug(ctx); err != nil {
 		return err
 	}
-	os.Remove(filepath.Join("/run/systemd/nspawn/propagate", h.machine())) //nolint:errcheck,gosec // a killed nspawn leaves it, empty
+	os.Remove(filepath.Join("/run/systemd/nspawn/propagate", h.machine())) //nolint:errcheck // a killed nspawn leaves it, empty
 	return errors.Join(h.removeGroups(), h.save())
 }
 

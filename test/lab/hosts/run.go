@@ -27,7 +27,7 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // run runs a command of the machine and returns what it wrote to stdout.
 func run(ctx context.Context, name string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // the lab runs the lab's commands
+	cmd := exec.CommandContext(ctx, name, args...)
 	var stdout, all bytes.Buffer
 	cmd.Stdout = &tee{&stdout, &all}
 	cmd.Stderr = &all

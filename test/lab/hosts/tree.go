@@ -113,18 +113,18 @@ func archive(ctx context.Context) string {
 // aptInstall installs packages into a tree that is not running, in a mount namespace of its own so that nothing stays
 // mounted when it is killed.
 func aptInstall(ctx context.Context, tree string, pkgs ...string) error {
-	policy := filepath.Join(tree, "usr/sbin/policy-rc.d")                                // no daemon is started while installing
-	if err := os.WriteFile(policy, []byte("#!/bin/sh\nexit 101\n"), 0o755); err != nil { //nolint:gosec // a script
+	policy := filepath.Join(tree, "usr/sbin/policy-rc.d") // no daemon is started while installing
+	if err := os.WriteFile(policy, []byte("#!/bin/sh\nexit 101\n"), 0o755); err != nil {
 		return err
 	}
 	resolv, err := os.ReadFile("/etc/resolv.conf")
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(tree, "etc/resolv.conf"), resolv, 0o644); err != nil { //nolint:gosec // world-readable by nature
+	if err := os.WriteFile(filepath.Join(tree, "etc/resolv.conf"), resolv, 0o644); err != nil {
 		return err
 	}
-	script := `mount --make-rprivate / && mount -t proc proc "$0/proc" && mount -t tmpfs tmpfs "$0/tmp" &&
+	script := `mount --make-rprivate / && mount -t proc none "$0/proc" && mount -t tmpfs none "$0/tmp" &&
 tree=$0 && export DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin &&
 chroot "$tree" apt-get -q update && exec chroot "$tree" apt-get -q -y --no-install-recommends install "$@"`
 	args := append([]string{"--mount", "--fork", "sh", "-c", script, tree}, pkgs...)
@@ -145,7 +145,7 @@ func slim(tree string) error {
 	}
 	// apt wants these back when the next layer of packages is installed.
 	for _, p := range []string{"var/cache/apt/archives/partial", "var/lib/apt/lists/partial"} {
-		errs = append(errs, os.MkdirAll(filepath.Join(tree, p), 0o755)) //nolint:gosec // as Debian has it
+		errs = append(errs, os.MkdirAll(filepath.Join(tree, p), 0o755))
 	}
 	return errors.Join(errs...)
 }
@@ -178,7 +178,7 @@ func installContainerd2(ctx context.Context, tree, bin string) error {
 		return err
 	}
 	unit := filepath.Join(tree, "etc/systemd/system/containerd.service")
-	if err := os.WriteFile(unit, []byte(containerdUnit), 0o644); err != nil { //nolint:gosec // as Debian has it
+	if err := os.WriteFile(unit, []byte(containerdUnit), 0o644); err != nil {
 		return err
 	}
 	_, err := run(ctx, "systemctl", "--root="+tree, "enable", "containerd.service")

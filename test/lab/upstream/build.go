@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,7 +48,7 @@ func (b *Builder) build(ctx context.Context, s set, arch string) (string, error)
 	if s.cgo && arch != runtime.GOARCH {
 		return "", fmt.Errorf("%s needs C and is built for %s only", s.folder, runtime.GOARCH)
 	}
-	key := cache.Key(append([]string{sum, arch, runtime.Version(), fmt.Sprint(s.cgo), s.tags, s.ldflags}, s.packages...)...)
+	key := cache.Key(append([]string{sum, arch, runtime.Version(), strconv.FormatBool(s.cgo), s.tags, s.ldflags}, s.packages...)...)
 	return cache.Once(ctx, filepath.Join(b.Dir, "programs"), s.folder+"-"+arch+"-"+key, func(ctx context.Context, tmp string) error {
 		b.Log.Info("build", "from", s.folder, "arch", arch)
 		start := time.Now()
@@ -68,7 +69,7 @@ func (b *Builder) compile(ctx context.Context, s set, arch, tmp string) error {
 	if s.test {
 		args = append([]string{"test", "-c"}, args[1:]...)
 	}
-	cmd := exec.CommandContext(ctx, "go", append(args, s.packages...)...) //nolint:gosec // the tables of this package
+	cmd := exec.CommandContext(ctx, "go", append(args, s.packages...)...)
 	cmd.Dir = filepath.Join(b.Module, "test/lab/upstream", s.folder)
 	if s.own {
 		cmd.Dir = b.Module

@@ -63,7 +63,7 @@ func writeEntry(tw *tar.Writer, e entry) error {
 		if err != nil {
 			return err
 		}
-		defer f.Close() //nolint:errcheck // only read
+		defer f.Close()
 		fi, err := f.Stat()
 		if err != nil {
 			return err
@@ -139,11 +139,11 @@ func (b *Builder) debianTree(ctx context.Context, name string, pkgs []string, fi
 	key := name + "-" + cache.Key(append([]string{"1", runtime.GOARCH}, pkgs...)...)
 	return cache.Once(ctx, filepath.Join(b.Dir, "debian"), key, func(ctx context.Context, tmp string) error {
 		debs := filepath.Join(tmp, ".debs")
-		if err := os.Mkdir(debs, 0o777); err != nil { //nolint:gosec // apt's download user writes here
+		if err := os.Mkdir(debs, 0o777); err != nil {
 			return err
 		}
 		script := `apt-get -q update && cd "$0" && apt-get -q -o APT::Sandbox::User=root download "$@"`
-		cmd := exec.CommandContext(ctx, "sh", append([]string{"-c", script, debs}, pkgs...)...) //nolint:gosec // the table above
+		cmd := exec.CommandContext(ctx, "sh", append([]string{"-c", script, debs}, pkgs...)...)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("download packages: %w\n%s", err, out)
 		}
@@ -190,7 +190,7 @@ func linkIPTables(tree string) error {
 
 // linkBusybox gives the image a shell and cp, which flannel's manifest uses.
 func linkBusybox(ctx context.Context, tree string) error {
-	out, err := exec.CommandContext(ctx, filepath.Join(tree, "bin/busybox"), "--list-full").Output() //nolint:gosec // just unpacked
+	out, err := exec.CommandContext(ctx, filepath.Join(tree, "bin/busybox"), "--list-full").Output()
 	if err != nil {
 		return fmt.Errorf("list busybox's applets: %w", err)
 	}
@@ -199,7 +199,7 @@ func linkBusybox(ctx context.Context, tree string) error {
 		if _, err := os.Lstat(p); err == nil {
 			continue
 		}
-		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil { //nolint:gosec // an image's folder
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
 			return err
 		}
 		if err := os.Symlink("/bin/busybox", p); err != nil {

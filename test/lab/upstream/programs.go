@@ -26,12 +26,13 @@ func kubernetes(version string) (set, error) {
 	if len(f) != 3 {
 		return set{}, fmt.Errorf("version %q is not like v1.34.4", version)
 	}
-	ld := "-s -w"
+	var ld strings.Builder
+	ld.WriteString("-s -w")
 	for _, p := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
-		ld += fmt.Sprintf(" -X %[1]s.gitVersion=%[2]s -X %[1]s.gitMajor=%[3]s -X %[1]s.gitMinor=%[4]s -X %[1]s.gitTreeState=clean"+
+		fmt.Fprintf(&ld, " -X %[1]s.gitVersion=%[2]s -X %[1]s.gitMajor=%[3]s -X %[1]s.gitMinor=%[4]s -X %[1]s.gitTreeState=clean"+
 			" -X %[1]s.gitCommit=0000000000000000000000000000000000000000", p, version, f[0], f[1])
 	}
-	s := set{folder: version, ldflags: ld}
+	s := set{folder: version, ldflags: ld.String()}
 	for _, n := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl", "kubeadm"} {
 		s.packages = append(s.packages, "k8s.io/kubernetes/cmd/"+n)
 	}

@@ -16,7 +16,7 @@ func main() {
 		}
 		for {
 			pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil)
-			if err != syscall.EINTR && (err != nil || pid <= 0) { //nolint:errorlint // a bare errno
+			if err != syscall.EINTR && (err != nil || pid <= 0) {
 				break
 			}
 		}
