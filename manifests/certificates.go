@@ -75,8 +75,8 @@ func clientCert(name, baseName, ca, commonName string, groups []string) CertSpec
 	}
 }
 
-// kubeletClientGroups give the API server its rights on kubelets. From 1.36.1 on it has none through its certificate but a
-// ClusterRoleBinding of its user; see BootstrapTokenRBAC.
+// kubeletClientGroups give the API server its rights on kubelets. From 1.36.1 on (and in late patches of 1.33 to 1.35)
+// it has none through its certificate but a ClusterRoleBinding of its user; see BootstrapTokenRBAC.
 func (c *Cluster) kubeletClientGroups() []string {
 	switch {
 	case c.kubeletClientByBinding():
@@ -88,8 +88,15 @@ func (c *Cluster) kubeletClientGroups() []string {
 	}
 }
 
-// kubeletClientByBinding: kubeadm 1.36.0 still has the group, 1.36.3 has the binding; facts section 6.3 date it to 1.36.1.
-func (c *Cluster) kubeletClientByBinding() bool { return isSincePatch(c.Version, 36, 1) }
+// kubeletClientByBinding: kubernetes PR 138957 went into 1.36.1 and, as a security fix, into 1.35.5, 1.34.8 and 1.33.12 (Cluster API's
+// troubleshooting page lists them; kubeadm 1.33.13 does it, 1.34.4 and 1.35.4 do not: test/differential).
+func (c *Cluster) kubeletClientByBinding() bool {
+	first, fixed := map[uint]uint{33: 12, 34: 8, 35: 5, 36: 1}[minorOf(c.Version)]
+	if !fixed {
+		return isSince(c.Version, 37)
+	}
+	return c.Version.Patch() >= first
+}
 
 // sans collects the names and addresses of a serving certificate.
 type sans struct {

@@ -102,6 +102,13 @@ func TestCertificates(t *testing.T) {
 		{"1.29.1", "apiserver-kubelet-client", kubeletClientCommonName, "kubeadm:cluster-admins"},
 		{"1.36.0", "apiserver-kubelet-client", kubeletClientCommonName, "kubeadm:cluster-admins"},
 		{"1.36.1", "apiserver-kubelet-client", kubeletClientCommonName, ""},
+		{"1.35.4", "apiserver-kubelet-client", kubeletClientCommonName, "kubeadm:cluster-admins"},
+		{"1.35.5", "apiserver-kubelet-client", kubeletClientCommonName, ""},
+		{"1.34.7", "apiserver-kubelet-client", kubeletClientCommonName, "kubeadm:cluster-admins"},
+		{"1.34.8", "apiserver-kubelet-client", kubeletClientCommonName, ""},
+		{"1.33.11", "apiserver-kubelet-client", kubeletClientCommonName, "kubeadm:cluster-admins"},
+		{"1.33.12", "apiserver-kubelet-client", kubeletClientCommonName, ""},
+		{"1.37.0", "apiserver-kubelet-client", kubeletClientCommonName, ""},
 		{"1.28.1", "etcd-healthcheck-client", "kube-etcd-healthcheck-client", "system:masters"},
 		{"1.29.1", "etcd-healthcheck-client", "kube-etcd-healthcheck-client", ""},
 		{"1.28.1", "apiserver-etcd-client", "kube-apiserver-etcd-client", "system:masters"},
@@ -144,7 +151,7 @@ func TestRBACSpans(t *testing.T) {
 		"ClusterRole kubeadm:get-nodes":                         since(18),
 		"Role kubeadm:kubelet-config":                           since(24),
 		"Role kubeadm:nodes-kubeadm-config":                     since(10),
-		"ClusterRoleBinding kubeadm:apiserver-kubelet-client":   since(36),
+		"ClusterRoleBinding kubeadm:apiserver-kubelet-client":   since(34), // patch 9 of each minor; 1.33 has it from patch 12 on
 		"ClusterRoleBinding kubeadm:cluster-admins":             since(29),
 		"ClusterRoleBinding kubeadm:node-autoapprove-bootstrap": since(10),
 	} {

@@ -19,11 +19,6 @@ func minorOf(v *version.Version) uint { return v.Minor() }
 // isSince reports whether v belongs to 1.minor or a later one.
 func isSince(v *version.Version, minor uint) bool { return minorOf(v) >= minor }
 
-// isSincePatch reports whether v is 1.minor.patch or later.
-func isSincePatch(v *version.Version, minor, patch uint) bool {
-	return minorOf(v) > minor || minorOf(v) == minor && v.Patch() >= patch
-}
-
 // row is a value that holds for a span of minors.
 type row[T any] struct {
 	span
