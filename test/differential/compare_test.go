@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"kubebundle/installer/pki"
-
 	"github.com/google/go-cmp/cmp"
+
+	"kubebundle/installer/pki"
 )
 
 func start() time.Time { return time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC) }

@@ -10,11 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"kubebundle/installer/cluster"
-	"kubebundle/installer/pki"
-
 	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/cluster-bootstrap/token/jws"
+
+	"kubebundle/installer/cluster"
+	"kubebundle/installer/pki"
 )
 
 // EnvVersions chooses what runs: "all", "ci", or versions with commas between.
@@ -237,7 +237,7 @@ func (r *run) join(t *testing.T, s scenario, what string, srv *apiServer, servin
 	if err != nil {
 		t.Fatal(err)
 	}
-	start := now{time.Now()}
+	start := now{time.Now()} // what has a time here was made before: it is one and the same for both sides
 	err = rt.kubeadm(ctx, theirs, func() (*tls.Certificate, error) { return serving, nil }, "join", "--config", configPath, "--skip-phases", "preflight")
 	if err != nil {
 		t.Fatalf("%s: %v", what, err)
@@ -246,7 +246,6 @@ func (r *run) join(t *testing.T, s scenario, what string, srv *apiServer, servin
 	if err != nil {
 		t.Fatal(err)
 	}
-	ourStart := now{time.Now()}
 	info := &cluster.ClusterInfo{Server: "https://" + s.endpoint(), CAPEM: ca}
 	if err := m.join(ctx, ours, store{server: srv, info: info}); err != nil {
 		t.Fatalf("%s: %v", what, err)
@@ -258,14 +257,14 @@ func (r *run) join(t *testing.T, s scenario, what string, srv *apiServer, servin
 	if len(m.snapshots) == 0 {
 		t.Fatal("install did not start the kubelet")
 	}
-	r.check(t, s.Name+"/"+what+"/start", r.read(t, start, snapshot, nil), r.read(t, ourStart, m.snapshots[0], nil))
+	r.check(t, s.Name+"/"+what+"/start", r.read(t, start, snapshot, nil), r.read(t, start, m.snapshots[0], nil))
 	end, err := rt.files(-1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	theirObjects, _ := theirs.all()
 	ourObjects, _ := ours.all()
-	r.check(t, s.Name+"/"+what+"/end", r.read(t, start, end, theirObjects), r.read(t, ourStart, m.files(), ourObjects))
+	r.check(t, s.Name+"/"+what+"/end", r.read(t, start, end, theirObjects), r.read(t, start, m.files(), ourObjects))
 }
 
 // sign does what the controller manager does with cluster-info: it signs it with the token.

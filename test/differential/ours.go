@@ -15,6 +15,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/pflag"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/version"
+
 	"kubebundle/bundle"
 	"kubebundle/installer/cluster"
 	"kubebundle/installer/config"
@@ -23,11 +27,6 @@ import (
 	"kubebundle/installer/step"
 	"kubebundle/manifests"
 	"kubebundle/release"
-
-	"github.com/spf13/pflag"
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/version"
-
 	cruntime "kubebundle/runtime"
 )
 

@@ -5,9 +5,9 @@ import (
 	"net"
 	"strings"
 
-	"kubebundle/release"
-
 	"k8s.io/apimachinery/pkg/util/version"
+
+	"kubebundle/release"
 )
 
 // token is the bootstrap token of every scenario: its value must be the same on both sides.
