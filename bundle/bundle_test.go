@@ -11,10 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kubebundle/bundle"
 	"kubebundle/bundle/bundletest"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func TestRoundTrip(t *testing.T) {

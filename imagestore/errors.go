@@ -119,16 +119,15 @@ func brief(err error) string {
 	if !errors.As(err, &te) {
 		return err.Error()
 	}
-	msg := fmt.Sprintf("%d %s", te.StatusCode, http.StatusText(te.StatusCode))
-	var msgSb123 strings.Builder
+	var msg strings.Builder
+	fmt.Fprintf(&msg, "%d %s", te.StatusCode, http.StatusText(te.StatusCode))
 	for _, d := range te.Errors {
 		line, _, _ := strings.Cut(d.Message, "\n")
-		msgSb123.WriteString(", " + string(d.Code) + " " + line)
+		msg.WriteString(", " + string(d.Code) + " " + line)
 	}
-	msg += msgSb123.String()
 	var tries *triesError
 	if errors.As(err, &tries) {
-		msg += fmt.Sprintf(" (tried %d times)", tries.tries)
+		fmt.Fprintf(&msg, " (tried %d times)", tries.tries)
 	}
-	return msg
+	return msg.String()
 }

@@ -5,14 +5,14 @@ import (
 	"fmt"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
 	"kubebundle/installer/cluster"
 	"kubebundle/installer/config"
 	"kubebundle/installer/phase"
 	"kubebundle/manifests"
-
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
 )
 
 // Discovery finds the cluster that a node joins, over the one dialer, to the one address that the user gave.

@@ -8,13 +8,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kubebundle/installer"
 	"kubebundle/installer/config"
 	"kubebundle/installer/host"
 	"kubebundle/installer/phase"
 	"kubebundle/installer/step"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // fake is a phase with fixed steps.

@@ -6,12 +6,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kubebundle/installer"
 	"kubebundle/installer/host"
 	"kubebundle/installer/phase"
 	"kubebundle/installer/step"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func installed(t *testing.T) *host.Memory {

@@ -9,12 +9,12 @@ import (
 	"slices"
 	"time"
 
+	"sigs.k8s.io/yaml"
+
 	"kubebundle/installer/config"
 	"kubebundle/installer/host"
 	"kubebundle/installer/phase"
 	"kubebundle/installer/step"
-
-	"sigs.k8s.io/yaml"
 )
 
 // Reset takes a node back. It never stops at the first error.

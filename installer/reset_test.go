@@ -7,12 +7,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kubebundle/installer"
 	"kubebundle/installer/config"
 	"kubebundle/installer/host"
 	"kubebundle/installer/step"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func TestResetLeadsBack(t *testing.T) {

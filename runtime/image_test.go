@@ -5,11 +5,10 @@ import (
 	"strings"
 	"testing"
 
-	"kubebundle/runtime/runtimetest"
-
 	"github.com/google/go-cmp/cmp"
 
 	cruntime "kubebundle/runtime"
+	"kubebundle/runtime/runtimetest"
 )
 
 func TestNames(t *testing.T) {

@@ -11,11 +11,11 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"kubebundle/bundle"
 	"kubebundle/imagestore"
 	"kubebundle/manifests"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // Result is a built bundle.

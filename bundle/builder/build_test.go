@@ -11,14 +11,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/authn"
+
 	"kubebundle/bundle"
 	"kubebundle/bundle/builder"
 	"kubebundle/bundle/builder/buildertest"
 	"kubebundle/imagestore"
 	"kubebundle/release"
-
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-containerregistry/pkg/authn"
 )
 
 const flannel = `# a network

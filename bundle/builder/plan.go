@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/distribution/reference"
+
 	"kubebundle/bundle"
 	"kubebundle/release"
-
-	"github.com/distribution/reference"
 )
 
 // Plan is what a build would do.

@@ -13,12 +13,12 @@ import (
 	"path"
 	"sync"
 
+	"github.com/klauspost/compress/gzip"
+	"golang.org/x/sync/errgroup"
+
 	"kubebundle/bundle"
 	"kubebundle/imagestore"
 	"kubebundle/release"
-
-	"github.com/klauspost/compress/gzip"
-	"golang.org/x/sync/errgroup"
 )
 
 // packed is a file of the payload and where its bytes are.

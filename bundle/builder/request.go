@@ -8,11 +8,11 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/version"
+
 	"kubebundle/bundle"
 	"kubebundle/imagestore"
 	"kubebundle/release"
-
-	"k8s.io/apimachinery/pkg/util/version"
 )
 
 // Request says what a bundle shall hold.

@@ -1,9 +1,9 @@
 package builder
 
 import (
-	"kubebundle/bundle"
-
 	"k8s.io/apimachinery/pkg/util/version"
+
+	"kubebundle/bundle"
 )
 
 // requirements says what a host needs, but for the disk, which bundle.Write counts.

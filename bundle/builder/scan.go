@@ -7,10 +7,10 @@ import (
 	"io"
 	"strings"
 
-	"kubebundle/bundle"
-
 	"github.com/distribution/reference"
 	"go.yaml.in/yaml/v3"
+
+	"kubebundle/bundle"
 )
 
 // scan is what a manifest asks for.

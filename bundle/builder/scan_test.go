@@ -4,9 +4,9 @@ import (
 	"strings"
 	"testing"
 
-	"kubebundle/bundle"
-
 	"github.com/google/go-cmp/cmp"
+
+	"kubebundle/bundle"
 )
 
 func TestScanManifest(t *testing.T) {

@@ -11,12 +11,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"kubebundle/bundle"
 	"kubebundle/bundle/builder"
 	"kubebundle/imagestore"
 	"kubebundle/release"
-
-	"github.com/spf13/cobra"
 )
 
 // buildFlags are the flags of `build`.

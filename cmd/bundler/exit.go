@@ -7,11 +7,11 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/spf13/cobra"
+
 	"kubebundle/bundle"
 	"kubebundle/imagestore"
 	"kubebundle/release"
-
-	"github.com/spf13/cobra"
 )
 
 // The exit codes of all verbs. 3 and 5 belong to `install`.

@@ -6,11 +6,11 @@ import (
 	"slices"
 	"strings"
 
-	"kubebundle/release"
-
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	utilversion "k8s.io/apimachinery/pkg/util/version"
+
+	"kubebundle/release"
 )
 
 // releaseFlags choose a release; `build` and `images list` share them.

@@ -3,9 +3,9 @@ package main
 import (
 	"fmt"
 
-	"kubebundle/release"
-
 	"github.com/spf13/cobra"
+
+	"kubebundle/release"
 )
 
 func (a *app) imagesCmd() *cobra.Command {

@@ -5,10 +5,10 @@ import (
 	"io"
 	"text/tabwriter"
 
-	"kubebundle/bundle"
-
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
+
+	"kubebundle/bundle"
 )
 
 func (a *app) inspectCmd() *cobra.Command {

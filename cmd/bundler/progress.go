@@ -7,11 +7,11 @@ import (
 	"os"
 	"sync"
 
-	"kubebundle/bundle/builder"
-	"kubebundle/imagestore"
-
 	"github.com/cheggaaa/pb/v3"
 	"golang.org/x/term"
+
+	"kubebundle/bundle/builder"
+	"kubebundle/imagestore"
 )
 
 // progress shows a build on standard error: two bars on a terminal, one line per finished thing in a pipe, one JSON

@@ -14,11 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rogpeppe/go-internal/testscript"
+
 	"kubebundle/bundle/builder/buildertest"
 	"kubebundle/bundle/bundletest"
 	"kubebundle/release"
-
-	"github.com/rogpeppe/go-internal/testscript"
 )
 
 func TestMain(m *testing.M) {

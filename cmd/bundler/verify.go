@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/spf13/cobra"
+
 	"kubebundle/bundle"
 	"kubebundle/bundle/builder"
-
-	"github.com/spf13/cobra"
 )
 
 func (a *app) verifyCmd() *cobra.Command {

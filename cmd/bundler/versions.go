@@ -5,9 +5,9 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"kubebundle/release"
-
 	"github.com/spf13/cobra"
+
+	"kubebundle/release"
 )
 
 func (a *app) versionsCmd() *cobra.Command {

@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"strings"
 
-	"kubebundle/bundle"
-	"kubebundle/installer"
-	"kubebundle/installer/step"
-
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"kubebundle/bundle"
+	"kubebundle/installer"
+	"kubebundle/installer/step"
 	cruntime "kubebundle/runtime"
 )
 

@@ -5,9 +5,9 @@ import (
 	"os"
 	"os/signal"
 
-	"kubebundle/installer/host"
-
 	"golang.org/x/sys/unix"
+
+	"kubebundle/installer/host"
 )
 
 func main() {

@@ -22,7 +22,6 @@ import (
 	"kubebundle/installer/phase"
 	"kubebundle/installer/step"
 	"kubebundle/release"
-
 	cruntime "kubebundle/runtime"
 )
 

@@ -9,10 +9,10 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"kubebundle/installer"
-
 	"github.com/dustin/go-humanize"
 	"golang.org/x/term"
+
+	"kubebundle/installer"
 )
 
 // printJSON writes one result to standard output.

@@ -4,10 +4,10 @@ import (
 	"bufio"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"kubebundle/installer"
 	"kubebundle/installer/config"
-
-	"github.com/spf13/cobra"
 )
 
 func (a *app) resetCmd() *cobra.Command {

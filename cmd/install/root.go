@@ -8,10 +8,9 @@ import (
 	"runtime"
 	"runtime/debug"
 
-	"kubebundle/installer/host"
-
 	"github.com/spf13/cobra"
 
+	"kubebundle/installer/host"
 	cruntime "kubebundle/runtime"
 )
 

@@ -7,9 +7,8 @@ import (
 	"log/slog"
 
 	"kubebundle/installer/host"
-	"kubebundle/runtime/open"
-
 	cruntime "kubebundle/runtime"
+	"kubebundle/runtime/open"
 )
 
 // openRuntime connects to the container runtime behind a CRI socket.

@@ -17,13 +17,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rogpeppe/go-internal/testscript"
+
 	"kubebundle/bundle/bundletest"
 	"kubebundle/installer/host"
 	"kubebundle/manifests"
 	"kubebundle/release"
-
-	"github.com/rogpeppe/go-internal/testscript"
-
 	cruntime "kubebundle/runtime"
 )
 

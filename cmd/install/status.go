@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"kubebundle/installer"
-
 	"github.com/spf13/cobra"
+
+	"kubebundle/installer"
 )
 
 // status is what `status` says about a node.

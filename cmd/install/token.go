@@ -8,12 +8,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"kubebundle/installer/cluster"
 	"kubebundle/installer/config"
 	"kubebundle/installer/phase"
 	"kubebundle/installer/pki"
-
-	"github.com/spf13/cobra"
 )
 
 func (a *app) tokenCmd() *cobra.Command {

@@ -3,11 +3,11 @@ package main
 import (
 	"fmt"
 
-	"kubebundle/bundle"
-	"kubebundle/release"
-
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
+
+	"kubebundle/bundle"
+	"kubebundle/release"
 )
 
 func (a *app) verifyCmd() *cobra.Command {

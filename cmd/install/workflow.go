@@ -5,11 +5,11 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"kubebundle/installer"
 	"kubebundle/installer/config"
 	"kubebundle/installer/phase"
-
-	"github.com/spf13/cobra"
 )
 
 // job is one run of a workflow, whatever verb asked for it.

@@ -8,9 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"kubebundle/installer/cluster"
-	"kubebundle/installer/cluster/clustertest"
-
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -18,6 +15,9 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+
+	"kubebundle/installer/cluster"
+	"kubebundle/installer/cluster/clustertest"
 )
 
 func configMap(data map[string]string) *corev1.ConfigMap {

@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kubebundle/installer/cluster"
 	"kubebundle/installer/cluster/clustertest"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 const nodePath = "/api/v1/nodes/cp1"

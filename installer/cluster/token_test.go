@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kubebundle/installer/cluster"
 	"kubebundle/installer/cluster/clustertest"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func TestNewToken(t *testing.T) {

@@ -5,10 +5,10 @@ import (
 	"testing"
 	"time"
 
-	"kubebundle/installer/config"
-
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
+
+	"kubebundle/installer/config"
 )
 
 const pin = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"

@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"kubebundle/installer/config"
-
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
+
+	"kubebundle/installer/config"
 )
 
 func address(cidr string) net.IPNet {

@@ -5,10 +5,10 @@ import (
 	"path/filepath"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"kubebundle/installer/host"
 	"kubebundle/installer/host/hosttest"
-
-	"golang.org/x/sys/unix"
 )
 
 func TestMemory(t *testing.T) {

@@ -7,12 +7,12 @@ import (
 	"io/fs"
 	"path"
 
+	"golang.org/x/sync/errgroup"
+
 	"kubebundle/installer/host"
 	"kubebundle/installer/pki"
 	"kubebundle/installer/step"
 	"kubebundle/manifests"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // Certs is the PKI of a control plane node. What lies on the host and fits is used as it is; what does not fit is an error, since

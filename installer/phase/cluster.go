@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/runtime"
+
 	"kubebundle/installer/cluster"
 	"kubebundle/installer/host"
 	"kubebundle/installer/step"
 	"kubebundle/manifests"
-
-	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // UploadConfig keeps the cluster's configuration in the cluster, where joining nodes and upgrades read it.

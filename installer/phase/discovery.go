@@ -7,13 +7,13 @@ import (
 	"net/url"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/version"
+	"sigs.k8s.io/yaml"
+
 	"kubebundle/installer/host"
 	"kubebundle/installer/step"
 	"kubebundle/manifests"
 	"kubebundle/release"
-
-	"k8s.io/apimachinery/pkg/util/version"
-	"sigs.k8s.io/yaml"
 )
 
 // Discovery reads the cluster that is joined. It changes nothing and so plans nothing: what it finds is in the State, and the steps of

@@ -10,14 +10,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/distribution/reference"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
 	"kubebundle/bundle"
 	"kubebundle/installer/cluster"
 	"kubebundle/installer/host"
 	"kubebundle/installer/step"
-
-	"github.com/distribution/reference"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // ExtraManifests applies the manifests that were put into the bundle: usually the pod network.

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"kubebundle/bundle"
-
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"kubebundle/bundle"
 )
 
 // texts is the content of a bundle of small files.

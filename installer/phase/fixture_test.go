@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
+
 	"kubebundle/bundle"
 	"kubebundle/installer/config"
 	"kubebundle/installer/host"
@@ -18,10 +21,6 @@ import (
 	"kubebundle/installer/step"
 	"kubebundle/manifests"
 	"kubebundle/release"
-
-	"github.com/google/go-cmp/cmp"
-	"github.com/spf13/pflag"
-
 	cruntime "kubebundle/runtime"
 )
 

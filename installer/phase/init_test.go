@@ -7,11 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kubebundle/installer/host"
 	"kubebundle/installer/pki"
 	"kubebundle/installer/step"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func TestInitPlan(t *testing.T) {

@@ -8,16 +8,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
+	corev1 "k8s.io/api/core/v1"
+
 	"kubebundle/installer/cluster"
 	"kubebundle/installer/config"
 	"kubebundle/installer/host"
 	"kubebundle/installer/pki"
 	"kubebundle/installer/step"
 	"kubebundle/manifests"
-
-	"github.com/google/go-cmp/cmp"
-	"github.com/spf13/pflag"
-	corev1 "k8s.io/api/core/v1"
 )
 
 const joinToken = "abcdef.0123456789abcdef"

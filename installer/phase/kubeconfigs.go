@@ -9,13 +9,13 @@ import (
 	"io/fs"
 	"path"
 
+	"golang.org/x/sync/errgroup"
+	"sigs.k8s.io/yaml"
+
 	"kubebundle/installer/host"
 	"kubebundle/installer/pki"
 	"kubebundle/installer/step"
 	"kubebundle/manifests"
-
-	"golang.org/x/sync/errgroup"
-	"sigs.k8s.io/yaml"
 )
 
 const (

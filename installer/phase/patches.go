@@ -11,10 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"kubebundle/installer/host"
-	"kubebundle/manifests"
-	"kubebundle/release"
-
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -23,6 +19,10 @@ import (
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	kubeletv1beta1 "k8s.io/kubelet/config/v1beta1"
 	"sigs.k8s.io/yaml"
+
+	"kubebundle/installer/host"
+	"kubebundle/manifests"
+	"kubebundle/release"
 )
 
 const (

@@ -8,12 +8,12 @@ import (
 	"path"
 	"strings"
 
+	"github.com/dustin/go-humanize"
+	"k8s.io/apimachinery/pkg/util/version"
+
 	"kubebundle/bundle"
 	"kubebundle/installer/step"
 	"kubebundle/release"
-
-	"github.com/dustin/go-humanize"
-	"k8s.io/apimachinery/pkg/util/version"
 )
 
 // runtime asks the container runtime about itself.

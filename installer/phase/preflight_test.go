@@ -5,12 +5,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kubebundle/installer/config"
 	"kubebundle/installer/host"
 	"kubebundle/installer/pki"
-
-	"github.com/google/go-cmp/cmp"
-
 	cruntime "kubebundle/runtime"
 )
 

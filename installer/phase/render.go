@@ -12,13 +12,13 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"kubebundle/bundle"
 	"kubebundle/installer/config"
 	"kubebundle/installer/host"
 	"kubebundle/manifests"
 	"kubebundle/release"
-
-	corev1 "k8s.io/api/core/v1"
 )
 
 // resolvedConf is where systemd-resolved keeps the real name servers; /etc/resolv.conf names only its stub, which pods cannot reach.

@@ -9,15 +9,14 @@ import (
 	"strings"
 	"time"
 
-	"kubebundle/bundle"
-	"kubebundle/installer/host"
-	"kubebundle/installer/step"
-	"kubebundle/runtime/containerd"
-
 	"k8s.io/apimachinery/pkg/util/version"
 	"sigs.k8s.io/yaml"
 
+	"kubebundle/bundle"
+	"kubebundle/installer/host"
+	"kubebundle/installer/step"
 	cruntime "kubebundle/runtime"
+	"kubebundle/runtime/containerd"
 )
 
 // cniBinDir is where the bundle's CNI plugins go, and where upstream's runtimes look for them. Some distributions' look elsewhere.

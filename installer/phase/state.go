@@ -8,6 +8,9 @@ import (
 	"log/slog"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/version"
+
 	"kubebundle/bundle"
 	"kubebundle/installer/cluster"
 	"kubebundle/installer/config"
@@ -15,10 +18,6 @@ import (
 	"kubebundle/installer/pki"
 	"kubebundle/manifests"
 	"kubebundle/release"
-
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/version"
-
 	cruntime "kubebundle/runtime"
 )
 

@@ -15,13 +15,13 @@ import (
 	"strings"
 	"time"
 
-	"kubebundle/installer/host"
-	"kubebundle/installer/step"
-	"kubebundle/manifests"
-
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/yaml"
+
+	"kubebundle/installer/host"
+	"kubebundle/installer/step"
+	"kubebundle/manifests"
 )
 
 // WaitControlPlane waits for the kubelet, then for every component of the control plane, as kubeadm does since v1.30.

@@ -11,9 +11,9 @@ import (
 	"path"
 	"strings"
 
-	"kubebundle/bundle"
-
 	"github.com/dustin/go-humanize"
+
+	"kubebundle/bundle"
 )
 
 // Binaries installs the node's programs and units from the bundle's payload: bin/* to /usr/bin, cni/* to /opt/cni/bin,

@@ -9,13 +9,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kubebundle/bundle"
 	"kubebundle/bundle/bundletest"
 	"kubebundle/installer/host"
 	"kubebundle/installer/step"
-
-	"github.com/google/go-cmp/cmp"
-
 	cruntime "kubebundle/runtime"
 )
 

@@ -6,14 +6,14 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
 	"kubebundle/installer/cluster"
 	"kubebundle/installer/cluster/clustertest"
 	"kubebundle/installer/host"
 	"kubebundle/installer/step"
-
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 )
 
 func onCluster(t *testing.T) (*step.Target, *cluster.Client) {

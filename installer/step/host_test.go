@@ -7,10 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kubebundle/installer/host"
 	"kubebundle/installer/step"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func ok(t *testing.T, err error) {

@@ -7,10 +7,9 @@ import (
 	"io"
 	"slices"
 
-	"kubebundle/bundle"
-
 	"github.com/dustin/go-humanize"
 
+	"kubebundle/bundle"
 	cruntime "kubebundle/runtime"
 )
 

@@ -6,9 +6,9 @@ import (
 	"slices"
 	"time"
 
-	"kubebundle/installer/cluster"
-
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"kubebundle/installer/cluster"
 )
 
 // Objects creates or updates API objects, in order.

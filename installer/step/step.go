@@ -9,7 +9,6 @@ import (
 	"kubebundle/bundle"
 	"kubebundle/installer/cluster"
 	"kubebundle/installer/host"
-
 	cruntime "kubebundle/runtime"
 )
 

@@ -13,13 +13,13 @@ import (
 	"testing"
 	"time"
 
-	"kubebundle/installer/host"
-	"kubebundle/installer/step"
-
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	criv1 "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"kubebundle/installer/host"
+	"kubebundle/installer/step"
 )
 
 func TestAwait(t *testing.T) {
@@ -140,7 +140,7 @@ func TestRemoveContainers(t *testing.T) {
 	criv1.RegisterRuntimeServiceServer(srv, &criServer{pods: []string{"one", "stuck", "gone"}})
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
-	t.Cleanup(func() { srv.Stop(); <-served })
+	t.Cleanup(func() { srv.Stop(); <-served }) //nolint:errcheck // it was stopped
 	tg := &step.Target{Host: host.NewMemory()}
 	s := step.RemoveContainers{Socket: "unix://" + sock}
 	satisfied(t, s, tg, false)

@@ -14,12 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"kubebundle/runtime/runtimetest"
-
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
 
 	cruntime "kubebundle/runtime"
+	"kubebundle/runtime/runtimetest"
 )
 
 // BenchmarkImport imports images of one binary each on a shared base layer, as Kubernetes' are, once from a stream like a bundle's payload

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"kubebundle/runtime/runtimetest"
-
 	"github.com/google/go-cmp/cmp"
 	"github.com/pelletier/go-toml/v2"
+
+	"kubebundle/runtime/runtimetest"
 )
 
 var all = Want{SandboxImage: "registry.k8s.io/pause:3.10", CgroupDriver: "systemd", CNIBinDir: "/opt/cni/bin"}

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"kubebundle/runtime/runtimetest"
-
 	"golang.org/x/sys/unix"
+
+	"kubebundle/runtime/runtimetest"
 )
 
 // hello is a program that shows what it sees of the layers below and above it.

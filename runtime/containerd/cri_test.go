@@ -9,14 +9,14 @@ import (
 	"testing"
 	"time"
 
-	"kubebundle/runtime/runtimetest"
-
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	criv1 "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"kubebundle/runtime/runtimetest"
 )
 
 func twoImages(name string) (a, b runtimetest.Image) {

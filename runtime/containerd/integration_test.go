@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"kubebundle/runtime/runtimetest"
-
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/mount"
@@ -17,6 +15,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	cruntime "kubebundle/runtime"
+	"kubebundle/runtime/runtimetest"
 )
 
 const binariesEnv = "KUBEBUNDLE_CONTAINERD" // colon-separated paths of the daemons to test

@@ -11,9 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"kubebundle/runtime/runtimetest"
-
 	cruntime "kubebundle/runtime"
+	"kubebundle/runtime/runtimetest"
 )
 
 // fake is an engine whose answers the test gives: what a real one does rarely, or in versions that are not at hand.

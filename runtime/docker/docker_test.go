@@ -7,11 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"kubebundle/runtime/runtimetest"
-
 	"github.com/containerd/containerd/v2/core/mount"
 
 	cruntime "kubebundle/runtime"
+	"kubebundle/runtime/runtimetest"
 )
 
 func TestConformance(t *testing.T) {

@@ -10,10 +10,9 @@ import (
 	"path/filepath"
 	"strings"
 
+	cruntime "kubebundle/runtime"
 	"kubebundle/runtime/containerd"
 	"kubebundle/runtime/docker"
-
-	cruntime "kubebundle/runtime"
 )
 
 // The sockets that kubeadm looks for (cmd/kubeadm/app/constants: CRISocketContainerd, CRISocketCRIO, CRISocketDocker), and the one that stood

@@ -76,10 +76,9 @@ func describeHeader(h *tar.Header, body []byte, links int) string {
 	case tar.TypeSymlink:
 		s = "symlink " + h.Linkname
 	}
-	var sSb79 strings.Builder
+	var attrs strings.Builder
 	for k, v := range h.PAXRecords {
-		sSb79.WriteString(fmt.Sprintf(" %s=%q", strings.TrimPrefix(k, "SCHILY.xattr."), v))
+		fmt.Fprintf(&attrs, " %s=%q", strings.TrimPrefix(k, "SCHILY.xattr."), v)
 	}
-	s += sSb79.String()
-	return s
+	return s + attrs.String()
 }

@@ -62,10 +62,10 @@ func startDaemon(ctx context.Context, dir, binary string) (*daemon, error) {
 func (d *daemon) stop() error {
 	err := d.cmd.Process.Signal(unix.SIGTERM)
 	select {
-	case <-d.done:
+	case <-d.done: //nolint:errcheck // it was asked to end
 	case <-time.After(20 * time.Second):
 		err = errors.Join(err, d.cmd.Process.Kill())
-		<-d.done
+		<-d.done //nolint:errcheck // it was killed
 	}
 	mounts, merr := mountinfo.GetMounts(mountinfo.PrefixFilter(d.dir))
 	for i := len(mounts) - 1; i >= 0; i-- {

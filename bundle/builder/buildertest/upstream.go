@@ -18,8 +18,6 @@ import (
 	"sync"
 	"testing"
 
-	"kubebundle/release"
-
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -28,6 +26,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"kubebundle/release"
 )
 
 // Upstream stands for registry.k8s.io, dl.k8s.io, GitHub and docker.io.

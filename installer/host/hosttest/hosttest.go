@@ -7,9 +7,9 @@ import (
 	"io/fs"
 	"testing"
 
-	"kubebundle/installer/host"
-
 	"github.com/google/go-cmp/cmp"
+
+	"kubebundle/installer/host"
 )
 
 // Run tests a kind of host. open gives a new, empty one each time; the folder /etc exists or can be made.

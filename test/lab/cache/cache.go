@@ -109,8 +109,8 @@ func Lock(path string) (unlock func(), err error) {
 		}
 	}
 	if err != nil {
-		f.Close() //nolint:gosec // the lock's error matters more
+		f.Close() // the lock's error matters more
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
-	return func() { f.Close() }, nil //nolint:gosec // closing lets go of the lock
+	return func() { f.Close() }, nil // closing lets go of the lock
 }

@@ -47,7 +47,7 @@ func (h *Host) Start(ctx context.Context) error {
 	}
 	// The shell puts itself, and so everything below, into the host's groups before nspawn looks where it is.
 	script := `for g in $LAB_GROUPS; do echo $$ > "$g/cgroup.procs" || exit 1; done; unset LAB_GROUPS; exec systemd-nspawn "$@"`
-	cmd := exec.Command("sh", append([]string{"-c", script, "sh"}, args...)...) //nolint:noctx // outlives this process
+	cmd := exec.Command("sh", append([]string{"-c", script, "sh"}, args...)...) // outlives this process
 	cmd.Env = append(os.Environ(), "SYSTEMD_NSPAWN_API_VFS_WRITABLE=yes", "LAB_GROUPS="+strings.Join(h.groups(), " "))
 	cmd.Stdout, cmd.Stderr = console, console
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C at the lab's terminal is not a power cut
@@ -63,7 +63,7 @@ func (h *Host) Start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
 	defer cancel()
 	if err := h.awaitBoot(ctx, done); err != nil {
-		tail, _ := os.ReadFile(h.ConsoleLog()) //nolint:gosec // only decorates the error
+		tail, _ := os.ReadFile(h.ConsoleLog()) // only decorates the error
 		return fmt.Errorf("boot host %s: %w\nconsole: %s", h.Name, err, lastBytes(tail, 1500))
 	}
 	h.lab.Log.Info("host is up", "host", h.Name, "ip", h.IP, "runtime", h.Runtime)
@@ -121,7 +121,7 @@ func children(pid int) []int {
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	var out []int
 	for _, t := range tasks {
-		b, _ := os.ReadFile(t) //nolint:gosec // it may have gone
+		b, _ := os.ReadFile(t) // it may have gone
 		for f := range strings.FieldsSeq(string(b)) {
 			if n, err := strconv.Atoi(f); err == nil {
 				out = append(out, n)
