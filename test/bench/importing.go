@@ -26,11 +26,7 @@ func (b *bench) importing(ctx context.Context) error {
 	if err := b.writeArchive(archive); err != nil {
 		return err
 	}
-	binary, err := exec.LookPath(b.containerd)
-	if err != nil {
-		return fmt.Errorf("containerd of the import: %w", err)
-	}
-	ctr := filepath.Join(filepath.Dir(binary), "ctr")
+	ctr := filepath.Join(filepath.Dir(b.containerd), "ctr")
 	ours := func(d *daemon) []string {
 		return []string{filepath.Join(dir, "install"), "images", "load", "--cri-socket", "unix://" + d.socket}
 	}
@@ -39,22 +35,22 @@ func (b *bench) importing(ctx context.Context) error {
 	}
 	return contest(ctx, b.log, b.runs, []contender{
 		{ourLoad, func(ctx context.Context, _ int) (sample, error) {
-			return b.importOnce(ctx, binary, ours, ourLoadAgain, b.indexes)
+			return b.importOnce(ctx, ours, ourLoadAgain, b.indexes)
 		}},
 		{ctrImport, func(ctx context.Context, _ int) (sample, error) {
-			return b.importOnce(ctx, binary, theirs, ctrAgain, b.manifests)
+			return b.importOnce(ctx, theirs, ctrAgain, b.manifests)
 		}},
 	}, b.results)
 }
 
 // importOnce imports into a fresh daemon, looks whether all images are there under the right digests, and imports again, for the
 // contender of that name.
-func (b *bench) importOnce(ctx context.Context, binary string, argv func(*daemon) []string, again string, digests map[string]string) (s sample, err error) {
+func (b *bench) importOnce(ctx context.Context, argv func(*daemon) []string, again string, digests map[string]string) (s sample, err error) {
 	dir, err := os.MkdirTemp(b.dir, "d")
 	if err != nil {
 		return s, err
 	}
-	d, err := startDaemon(ctx, dir, binary)
+	d, err := startDaemon(ctx, dir, b.containerd)
 	if err != nil {
 		return s, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -67,7 +63,7 @@ func (b *bench) importOnce(ctx context.Context, binary string, argv func(*daemon
 	if s, err = d.timed(ctx, argv(d)); err != nil {
 		return s, err
 	}
-	if err := d.holds(ctx, filepath.Join(filepath.Dir(binary), "ctr"), digests); err != nil {
+	if err := d.holds(ctx, filepath.Join(filepath.Dir(b.containerd), "ctr"), digests); err != nil {
 		return s, err
 	}
 	second, err := d.timed(ctx, argv(d))

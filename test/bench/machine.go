@@ -43,6 +43,7 @@ func (b *bench) inspect(ctx context.Context) (*machine, error) {
 		{"memory", fmt.Sprintf("%.0f GB", float64(mem)/1e9)},
 		{"kernel", unix.ByteSliceToString(uts.Release[:])},
 		{"file system", fs},
+		{"gunzip of the daemon", gunzip()},
 		{"load average before", load},
 	}
 	ours, err := b.output(ctx, "git", "-C", b.env.Builder.Module, "describe", "--always", "--dirty", "--tags")
@@ -94,6 +95,16 @@ func loadAverage() (string, error) {
 	}
 	first, _, _ := strings.Cut(string(b), " ")
 	return first, nil
+}
+
+// gunzip is what containerd takes to unpack gzip: the first of these programs that it finds.
+func gunzip() string {
+	for _, p := range []string{"igzip", "unpigz"} {
+		if _, err := exec.LookPath(p); err == nil {
+			return p
+		}
+	}
+	return "its own, in Go"
 }
 
 // cpuModel is what /proc/cpuinfo calls the processor; not every architecture says.

@@ -57,7 +57,7 @@ func run(ctx context.Context) (err error) {
 	part := flag.String("only", "", "measure one part: build, import or init (default: all, and write the document)")
 	runs := flag.Int("runs", 5, "rounds; init takes at most three")
 	version := flag.String("version", "v1.34.4", "Kubernetes version")
-	containerd := flag.String("containerd", "containerd", "the daemon of the import, with its ctr beside it")
+	containerd := flag.String("containerd", "", "`path` of the daemon of the import, with its ctr beside it (default: the distribution's, from a host's tree)")
 	doc := flag.String("doc", "docs/benchmarks.md", "where a full run writes its document, relative to the project")
 	flag.Parse()
 	parts := []string{partBuild, partImport, partInit}
@@ -125,6 +125,13 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 	}
 	if err := b.tools(ctx); err != nil {
 		return err
+	}
+	if b.containerd == "" {
+		tree, err := hosts.Trees{Dir: filepath.Join(b.env.Dir, "trees")}.Tree(ctx, hosts.Containerd)
+		if err != nil {
+			return err
+		}
+		b.containerd = filepath.Join(tree, "usr/bin/containerd")
 	}
 	if err := b.ownProduct(ctx); err != nil {
 		return err

@@ -104,7 +104,7 @@ func programPaths(version, arch string) ([]string, error) {
 // tools looks for what the recipes run, and builds crane from the version that our own go.mod pins.
 func (b *bench) tools(ctx context.Context) error {
 	var missing []string
-	for _, t := range []string{"bash", "curl", "skopeo", "tar", "zstd", "containerd"} {
+	for _, t := range []string{"bash", "curl", "skopeo", "tar", "zstd"} {
 		if _, err := exec.LookPath(t); err != nil {
 			missing = append(missing, t)
 		}
