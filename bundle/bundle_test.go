@@ -169,3 +169,37 @@ func TestVerifyComplete(t *testing.T) {
 		t.Errorf("VerifyComplete = %v", err)
 	}
 }
+
+func TestCheckPayload(t *testing.T) {
+	for name, damage := range map[string]func([]byte) []byte{
+		"whole":     func(b []byte) []byte { return b },
+		"flipped":   func(b []byte) []byte { b[len(b)/2] ^= 1; return b },
+		"cut off":   func(b []byte) []byte { return b[:len(b)-1] },
+		"continued": func(b []byte) []byte { return append(b, 0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := bundletest.Small().WriteDir(t, t.TempDir())
+			b, err := bundle.Open(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(dir, bundle.PayloadName)
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, damage(data), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			err = b.CheckPayload(t.Context())
+			var corrupt *bundle.CorruptError
+			if name == "whole" {
+				if err != nil {
+					t.Fatalf("a whole payload: %v", err)
+				}
+			} else if !errors.As(err, &corrupt) || corrupt.Path != bundle.PayloadName {
+				t.Fatalf("got %v, want a CorruptError about the payload", err)
+			}
+		})
+	}
+}

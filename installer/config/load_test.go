@@ -242,7 +242,7 @@ nodeRegistration:
 func TestFileProblemsNameTheirLine(t *testing.T) {
 	const head = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\n"
 	for content, want := range map[string]string{
-		head + "nodeRegistration:\n  name: a\n  name: b\n":                         "c.yaml:5: nodeRegistration.name: unknown field",
+		head + "nodeRegistration:\n  name: a\n  nom: b\n":                          "c.yaml:5: nodeRegistration.nom: unknown field",
 		"---\n# x\n---\n" + head + "localAPIEndpoint: {bindPort: abc}\n":           "c.yaml:6: localAPIEndpoint.bindPort: is a string, not a whole number",
 		head + "nodeRegistration:\n  kubeletExtraArgs:\n  - name: a\n  - nam: b\n": "c.yaml:6: nodeRegistration.kubeletExtraArgs[1].nam: unknown field",
 		head + "skipPhases: [a]\nskipPhases: [b]\n":                                "c.yaml:4: ",

@@ -15,9 +15,12 @@ type InstallBinaries struct{}
 func (InstallBinaries) Name() string { return "install-binaries" }
 
 // Plan is one step: it streams the payload once.
-func (InstallBinaries) Plan(_ context.Context, s *State, _ host.Reader) ([]step.Step, error) {
+func (InstallBinaries) Plan(ctx context.Context, s *State, _ host.Reader) ([]step.Step, error) {
 	c, err := s.contract()
 	if err != nil {
+		return nil, err
+	}
+	if err := s.checkPayload(ctx); err != nil {
 		return nil, err
 	}
 	return []step.Step{step.NewBinaries(c)}, nil

@@ -23,6 +23,9 @@ func (LoadImages) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Ste
 	if err != nil {
 		return nil, err
 	}
+	if err := s.checkPayload(ctx); err != nil {
+		return nil, err
+	}
 	info, err := s.runtimeInfo(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("ask the container runtime: %w", err)

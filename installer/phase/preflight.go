@@ -32,7 +32,7 @@ func (Preflight) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step
 	if len(ofLevel(problems, LevelError)) > 0 {
 		return nil, &PreflightError{Problems: problems}
 	}
-	return nil, nil
+	return nil, s.checkPayload(ctx)
 }
 
 // CheckHost runs all checks for what s is about to do: init, join, or (`install preflight`) either. Errors that the user ignores are

@@ -27,14 +27,15 @@ import (
 // use, so a phase also works alone (`install phase …`) or after a skipped one: what an earlier phase would have left in memory is
 // then read from the host.
 type State struct {
-	Bundle   *bundle.Bundle
-	Contract *bundle.Contract // nil: Bundle's
-	Release  *release.Release // of the bundle's version
-	Init     *config.Init     // set for init
-	Join     *config.Join     // set for join
-	Now      time.Time
-	Rand     io.Reader
-	Log      *slog.Logger
+	Bundle         *bundle.Bundle
+	Contract       *bundle.Contract // nil: Bundle's
+	payloadChecked bool
+	Release        *release.Release // of the bundle's version
+	Init           *config.Init     // set for init
+	Join           *config.Join     // set for join
+	Now            time.Time
+	Rand           io.Reader
+	Log            *slog.Logger
 	// Discovery reads the cluster that is joined.
 	Discovery Discoverer
 	// Runtime opens the container runtime of the node. Plans only look at it.
@@ -86,6 +87,19 @@ func (s *State) contract() (*bundle.Contract, error) {
 		return nil, errors.New("no bundle at hand: run install from the bundle's folder")
 	}
 	return s.Bundle.Contract(), nil
+}
+
+// checkPayload refuses a damaged payload before the first step that uses it: a pass over it would find the damage only after it has
+// installed what lies in front.
+func (s *State) checkPayload(ctx context.Context) error {
+	if s.payloadChecked || s.Bundle == nil {
+		return nil
+	}
+	if err := s.Bundle.CheckPayload(ctx); err != nil {
+		return err
+	}
+	s.payloadChecked = true
+	return nil
 }
 
 // log is never nil.
