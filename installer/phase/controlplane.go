@@ -33,7 +33,7 @@ func (Etcd) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, err
 	if err != nil {
 		return nil, err
 	}
-	return []step.Step{step.Dir{Path: c.Etcd.DataDir, Mode: 0o700, Own: true}, file(f)}, nil
+	return []step.Step{step.Dir{Path: c.Etcd.DataDir, Mode: 0o700, Own: true}, staticPodDir(), file(f)}, nil
 }
 
 // ControlPlane is the other three static pods.
@@ -48,7 +48,7 @@ func (p ControlPlane) Plan(ctx context.Context, s *State, r host.Reader) ([]step
 	if err != nil {
 		return nil, err
 	}
-	var steps []step.Step
+	steps := []step.Step{staticPodDir()}
 	for _, comp := range components() {
 		if Skipped(s.skips(), p.Name()+"/"+subName(comp)) {
 			continue
@@ -61,6 +61,9 @@ func (p ControlPlane) Plan(ctx context.Context, s *State, r host.Reader) ([]step
 	}
 	return steps, nil
 }
+
+// staticPodDir is the folder of the static pods, closed to others as kubeadm makes it.
+func staticPodDir() step.Dir { return step.Dir{Path: manifestsDir, Mode: 0o700, Keep: true} }
 
 // subName is the name of kubeadm's sub-phase for a component: "apiserver" for kube-apiserver.
 func subName(component string) string { return component[len("kube-"):] }

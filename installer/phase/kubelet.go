@@ -15,6 +15,7 @@ import (
 const (
 	kubeletUnit = "kubelet.service"
 	systemdDir  = "/etc/systemd/system"
+	kubeletDir  = "/var/lib/kubelet"
 )
 
 // KubeletStart writes what the kubelet reads on a control plane node, and starts it.
@@ -41,7 +42,8 @@ func (KubeletStart) Plan(ctx context.Context, s *State, r host.Reader) ([]step.S
 
 // kubeletSteps writes the kubelet's files and (re)starts it if it runs with older ones.
 func kubeletSteps(s *State, files []manifests.File, more ...string) []step.Step {
-	var steps []step.Step
+	// Closed to others, as kubeadm makes it; below it are the volumes of all pods.
+	steps := []step.Step{step.Dir{Path: kubeletDir, Mode: 0o700, Keep: true}}
 	watch := slices.Clone(more)
 	for _, f := range files {
 		steps = append(steps, file(f))

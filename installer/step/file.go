@@ -60,11 +60,13 @@ type Dir struct {
 	// Own says that everything that will ever be below is the cluster's (/var/lib/etcd, /etc/cni/net.d): reset removes it, unless
 	// strangers' files were in it before. Other directories go only if they are empty again and were not there before.
 	Own bool
+	// Keep leaves the mode of a directory that is there already: it may be the user's or a package's choice.
+	Keep bool
 }
 
 func (s Dir) String() string { return fmt.Sprintf("make directory %s %04o", s.Path, s.Mode.Perm()) }
 
-// Satisfied if a directory with this mode.
+// Satisfied if a directory with this mode, or with Keep with any.
 func (s Dir) Satisfied(_ context.Context, t *Target) (bool, error) {
 	fi, err := t.Host.Stat(s.Path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -73,7 +75,7 @@ func (s Dir) Satisfied(_ context.Context, t *Target) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return fi.IsDir() && fi.Mode().Perm() == s.Mode.Perm(), nil
+	return fi.IsDir() && (s.Keep || fi.Mode().Perm() == s.Mode.Perm()), nil
 }
 
 // Apply makes the directory.
