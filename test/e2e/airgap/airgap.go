@@ -50,7 +50,11 @@ func Events(t *testing.T, s *suite.Suite) {
 	pulled := 0
 	for _, e := range suite.Get[corev1.EventList](t, s, "events", "-A").Items {
 		switch e.Reason {
-		case "Pulling", "BackOff", "ErrImagePull", "ErrImageNeverPull", "InspectFailed":
+		case "BackOff": // also said of a container that waits for the API server after a reboot
+			if strings.Contains(e.Message, "pulling image") {
+				t.Errorf("image of %s/%s: %s", e.InvolvedObject.Namespace, e.InvolvedObject.Name, e.Message)
+			}
+		case "Pulling", "ErrImagePull", "ErrImageNeverPull", "InspectFailed":
 			t.Errorf("event %s of %s/%s: %s", e.Reason, e.InvolvedObject.Namespace, e.InvolvedObject.Name, e.Message)
 		case "Pulled":
 			pulled++

@@ -36,7 +36,35 @@ func (l *Lab) Down(ctx context.Context) error {
 		errs = append(errs, h.Destroy(ctx))
 	}
 	errs = append(errs, l.removeNetwork(ctx))
+	if left := l.leftovers(); len(left) > 0 {
+		errs = append(errs, fmt.Errorf("the lab is down, but there is left: %s", strings.Join(left, ", ")))
+	}
 	return errors.Join(errs...)
+}
+
+// leftovers looks for anything of this lab in the kernel: processes, mounts, control groups, network devices.
+func (l *Lab) leftovers() []string {
+	var left []string
+	if mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(l.hostsDir())); err == nil {
+		for _, m := range mounts {
+			left = append(left, "mount "+m.Mountpoint)
+		}
+	}
+	dirs := append(append([]string{}, l.Machine.CgroupV1...), l.Machine.CgroupV2)
+	for _, d := range dirs {
+		groups, _ := filepath.Glob(filepath.Join(d, "lab-"+l.Net.Bridge+"-*")) //nolint:errcheck // the pattern is good
+		left = append(left, groups...)
+	}
+	devices, _ := filepath.Glob("/sys/class/net/vb-" + l.Net.Bridge + "-*") //nolint:errcheck // the pattern is good
+	left = append(left, devices...)
+	cmdlines, _ := filepath.Glob("/proc/[0-9]*/cmdline") //nolint:errcheck // the pattern is good
+	for _, c := range cmdlines {
+		b, err := os.ReadFile(c)
+		if err == nil && strings.HasPrefix(string(b), "systemd-nspawn\x00") && strings.Contains(string(b), l.hostsDir()+"/") {
+			left = append(left, "process "+filepath.Base(filepath.Dir(c)))
+		}
+	}
+	return left
 }
 
 // removeTree removes a host's folder. A mount below it would take what is mounted with it, so that is looked at first.
