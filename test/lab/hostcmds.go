@@ -10,6 +10,7 @@ import (
 
 	"kubebundle/test/lab/cache"
 	"kubebundle/test/lab/hosts"
+	"kubebundle/test/lab/upstream"
 )
 
 func openLab(log *slog.Logger) (*hosts.Lab, error) {
@@ -39,6 +40,11 @@ func hostCmd(log *slog.Logger) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			b, err := upstream.NewBuilder(cmd.Context(), lab.Dir, log)
+			if err != nil {
+				return err
+			}
+			lab.Binaries = b.HostPrograms
 			h, err := lab.Create(cmd.Context(), args[0], hosts.Runtime(rt))
 			if err != nil {
 				return err

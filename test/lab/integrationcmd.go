@@ -52,7 +52,7 @@ func daemonEnv(cmd *cobra.Command, log *slog.Logger) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	trees := hosts.Trees{Dir: filepath.Join(dir, "trees"), Binaries: b.Containerd2}
+	trees := hosts.Trees{Dir: filepath.Join(dir, "trees"), Binaries: b.HostPrograms}
 	one, err := trees.Tree(ctx, hosts.Containerd)
 	if err != nil {
 		return nil, err

@@ -56,7 +56,7 @@ func NewEnv(ctx context.Context, version string, log *slog.Logger) (*Env, error)
 	if err != nil {
 		return nil, err
 	}
-	lab.Binaries = b.Containerd2
+	lab.Binaries = b.HostPrograms
 	u, err := upstream.Prepare(ctx, b, version)
 	if err != nil {
 		return nil, err

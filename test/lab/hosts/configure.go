@@ -72,7 +72,10 @@ func (h *Host) configureRuntime() error {
 	case Containerd2:
 		return h.WriteFile("etc/containerd/config.toml",
 			[]byte("version = 3\n\n[plugins.\"io.containerd.cri.v1.runtime\"]\n  restrict_oom_score_adj = true\n"), 0o644)
-	case Docker, None:
+	case Docker:
+		return h.WriteFile("etc/docker/daemon.json",
+			[]byte(`{"runtimes": {"lab": {"path": "/usr/local/sbin/runcwrap"}}, "default-runtime": "lab", "storage-driver": "overlay2"}`+"\n"), 0o644)
+	case None:
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ type Lab struct {
 	Machine  Machine
 	Net      Net
 	Log      *slog.Logger
-	Binaries func(ctx context.Context) (string, error) // for Containerd2, see Trees
+	Binaries func(ctx context.Context, rt Runtime) (string, error) // see Trees
 }
 
 // Host is one host.

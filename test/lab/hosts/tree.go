@@ -45,8 +45,9 @@ var runtimePackages = map[Runtime][]string{
 // Trees makes and caches root trees.
 type Trees struct {
 	Dir string // where they are kept
-	// Binaries gives the folder with containerd, containerd-shim-runc-v2, ctr and runc for Containerd2.
-	Binaries func(ctx context.Context) (string, error)
+	// Binaries gives the folder with programs that are not the distribution's: containerd, containerd-shim-runc-v2, ctr
+	// and runc for Containerd2, the wrapper of runc for Docker. Its name holds a key of what is inside.
+	Binaries func(ctx context.Context, rt Runtime) (string, error)
 }
 
 // Tree returns the root tree for a runtime. It is never booted: hosts get copies.
@@ -61,8 +62,8 @@ func (t Trees) Tree(ctx context.Context, rt Runtime) (string, error) {
 	}
 	key := append([]string{baseName, "1"}, runtimePackages[rt]...)
 	var bin string
-	if rt == Containerd2 {
-		if bin, err = t.Binaries(ctx); err != nil {
+	if rt == Containerd2 || rt == Docker {
+		if bin, err = t.Binaries(ctx, rt); err != nil {
 			return "", err
 		}
 		key = append(key, bin) // the folder's name holds the key of its inputs
@@ -74,8 +75,13 @@ func (t Trees) Tree(ctx context.Context, rt Runtime) (string, error) {
 		if err := aptInstall(ctx, tmp, runtimePackages[rt]...); err != nil {
 			return err
 		}
-		if rt == Containerd2 {
+		switch rt {
+		case Containerd2:
 			return installContainerd2(ctx, tmp, bin)
+		case Docker:
+			_, err := run(ctx, "install", "-m", "0755", filepath.Join(bin, "runcwrap"), filepath.Join(tmp, "usr/local/sbin/runcwrap"))
+			return err
+		case Containerd, None:
 		}
 		return nil
 	})

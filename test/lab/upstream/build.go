@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kubebundle/test/lab/cache"
+	"kubebundle/test/lab/hosts"
 )
 
 // Builder builds programs, each once per inputs.
@@ -130,6 +131,18 @@ func (b *Builder) Containerd2(ctx context.Context) (string, error) {
 		}
 		return nil
 	})
+}
+
+// HostPrograms returns the folder with what a lab host with a runtime needs beside the distribution's packages; "" for nothing.
+func (b *Builder) HostPrograms(ctx context.Context, rt hosts.Runtime) (string, error) {
+	switch rt {
+	case hosts.Containerd2:
+		return b.Containerd2(ctx)
+	case hosts.Docker:
+		return b.build(ctx, runcwrap, runtime.GOARCH)
+	case hosts.Containerd, hosts.None:
+	}
+	return "", nil
 }
 
 // KubeadmSuite returns kubeadm's own end-to-end suite of a version as a program.
