@@ -59,7 +59,11 @@ func read(n now, files map[string]file, objects map[string]object) (artefacts, e
 
 func (r *reader) files(what string, files map[string]file) error {
 	for _, p := range slices.Sorted(maps.Keys(files)) {
-		l := leaves{"mode": fmt.Sprintf("%04o", files[p].mode)}
+		l := leaves{"mode": fmt.Sprintf("%04o", files[p].mode.Perm())}
+		if files[p].mode.IsDir() {
+			r.out["folder "+p] = l
+			continue
+		}
 		if err := r.file(l, p, files[p].data); err != nil {
 			return fmt.Errorf("%s: %w", p, err)
 		}

@@ -190,18 +190,18 @@ func (r *root) servingCertificate(certificatesDir string) func() (*tls.Certifica
 	}
 }
 
-// file is a file of either side.
+// file is a file or a folder of either side.
 type file struct {
-	mode fs.FileMode
+	mode fs.FileMode // with fs.ModeDir
 	data []byte
 }
 
-// compared are the folders whose files are compared.
-var compared = []string{"/etc/kubernetes", "/var/lib/kubelet"}
+// compared are the folders that are compared with all that is in them.
+var compared = []string{"/etc/kubernetes", "/var/lib/kubelet", "/var/lib/etcd", "/srv/etcd"}
 
 // played are files that are there because the test played the kubelet.
 func played(p string) bool {
-	return strings.HasPrefix(p, "/var/lib/kubelet/pki/")
+	return strings.HasPrefix(p, "/var/lib/kubelet/pki")
 }
 
 // files reads the compared folders, as they are now or (snapshot 0, 1, …) as they were at a start of the kubelet.
@@ -216,17 +216,19 @@ func (r *root) files(snapshot int) (map[string]file, error) {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
 			}
-			if err != nil || d.IsDir() {
-				return err
-			}
-			fi, err := d.Info()
 			if err != nil {
 				return err
 			}
-			data, err := os.ReadFile(p)
-			if at := strings.TrimPrefix(p, base); !played(at) {
-				out[at] = file{mode: fi.Mode().Perm(), data: data}
+			fi, err := d.Info()
+			at := strings.TrimPrefix(p, base)
+			if err != nil || played(at) {
+				return err
 			}
+			f := file{mode: fi.Mode()}
+			if !d.IsDir() {
+				f.data, err = os.ReadFile(p)
+			}
+			out[at] = f
 			return err
 		})
 		if err != nil {

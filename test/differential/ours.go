@@ -112,14 +112,16 @@ func (m *machine) files() map[string]file {
 	for p := range m.Snapshot() {
 		for _, dir := range compared {
 			fi, err := m.Stat(p)
-			if !strings.HasPrefix(p, dir+"/") || err != nil || fi.IsDir() || played(p) {
+			if p != dir && !strings.HasPrefix(p, dir+"/") || err != nil || played(p) {
 				continue
 			}
-			data, err := m.ReadFile(p)
-			if err != nil {
-				continue // a directory or a link: not ours to read
+			f := file{mode: fi.Mode()}
+			if !fi.IsDir() {
+				if f.data, err = m.ReadFile(p); err != nil {
+					continue // cannot happen: it was there just now
+				}
 			}
-			out[p] = file{mode: fi.Mode().Perm(), data: data}
+			out[p] = f
 		}
 	}
 	return out

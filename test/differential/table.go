@@ -21,6 +21,10 @@ func Table() []Row {
 			Why: "where resolv.conf is depends on the host: each node's config.yaml says it, not the configuration of all nodes",
 		},
 		{
+			Artefact: "ConfigMap kube-system/kubeadm-config", Path: "data.ClusterConfiguration.apiServer.extraArgs.authorization-mode", Kubeadm: `"Node,RBAC"`, To: 29,
+			Why: "kubeadm wrote its own default among the user's arguments; every version's kubeadm adds the same one when it renders, and since v1.30 it is not stored",
+		},
+		{
 			Scenario: "options/join*", Artefact: "file /etc/kubernetes/*kubelet.conf", Path: "contexts[tls-bootstrap-token-user@kubernetes]", Kubeadm: "*",
 			Why: "a context's name is a label: kubeadm's always says kubernetes, ours the cluster's name",
 		},

@@ -80,7 +80,7 @@ func startKubelet() error {
 		return err
 	}
 	at := filepath.Join(snapshots, strconv.Itoa(len(have)))
-	for _, dir := range []string{"/etc/kubernetes", "/var/lib/kubelet"} {
+	for _, dir := range []string{"/etc/kubernetes", "/var/lib/kubelet", "/var/lib/etcd", "/srv/etcd"} {
 		if _, err := os.Stat(dir); err == nil {
 			if err := copyTree(dir, at+dir); err != nil {
 				return err
@@ -127,14 +127,17 @@ func copyTree(from, to string) error {
 			return err
 		}
 		dst := to + strings.TrimPrefix(p, from)
-		if d.IsDir() {
-			return os.MkdirAll(dst, 0o755)
-		}
-		data, err := os.ReadFile(p)
+		fi, err := d.Info()
 		if err != nil {
 			return err
 		}
-		fi, err := d.Info()
+		if d.IsDir() {
+			if err := os.MkdirAll(dst, 0o755); err != nil {
+				return err
+			}
+			return os.Chmod(dst, fi.Mode().Perm())
+		}
+		data, err := os.ReadFile(p)
 		if err != nil {
 			return err
 		}
