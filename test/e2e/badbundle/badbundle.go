@@ -10,13 +10,12 @@ import (
 
 	"kubebundle/test/e2e/suite"
 	"kubebundle/test/lab/clusters"
-	"kubebundle/test/lab/hosts"
 )
 
 // Test damages what lies on a host in several ways.
 func Test(t *testing.T, s *suite.Suite) {
-	h := s.BareHost(t, "bad1", hosts.Containerd)
-	cfg, err := clusters.InitConfig(s.Lab.Machine, suite.Version)
+	h := s.BareHost(t, "bad1", s.Runtime)
+	cfg, err := clusters.InitConfig(s.Lab.Machine, s.Version)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 
 // Test tries wrong commands, then right ones.
 func Test(t *testing.T, s *suite.Suite) {
-	h := s.BareHost(t, "w9", hosts.Containerd)
+	h := s.BareHost(t, "w9", s.Runtime)
 	if err := clusters.Forwarding(t.Context(), h); err != nil {
 		t.Fatal(err)
 	}

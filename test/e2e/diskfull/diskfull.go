@@ -6,16 +6,15 @@ import (
 
 	"kubebundle/test/e2e/suite"
 	"kubebundle/test/lab/clusters"
-	"kubebundle/test/lab/hosts"
 )
 
 // Test loads images into a containerd whose disk is too small, then makes the disk larger.
 func Test(t *testing.T, s *suite.Suite) {
-	h := s.BareHost(t, "full1", hosts.Containerd)
+	h := s.BareHost(t, "full1", s.Runtime)
 	if err := clusters.Forwarding(t.Context(), h); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := clusters.InitConfig(s.Lab.Machine, suite.Version)
+	cfg, err := clusters.InitConfig(s.Lab.Machine, s.Version)
 	if err != nil {
 		t.Fatal(err)
 	}

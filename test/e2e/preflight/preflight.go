@@ -8,13 +8,12 @@ import (
 
 	"kubebundle/test/e2e/suite"
 	"kubebundle/test/lab/clusters"
-	"kubebundle/test/lab/hosts"
 )
 
 // Test breaks a host in five ways and has it looked at.
 func Test(t *testing.T, s *suite.Suite) {
-	h := s.BareHost(t, "pre1", hosts.Containerd)
-	cfg, err := clusters.InitConfig(s.Lab.Machine, suite.Version)
+	h := s.BareHost(t, "pre1", s.Runtime)
+	cfg, err := clusters.InitConfig(s.Lab.Machine, s.Version)
 	if err != nil {
 		t.Fatal(err)
 	}

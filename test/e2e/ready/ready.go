@@ -23,8 +23,8 @@ func Test(t *testing.T, s *suite.Suite) {
 		if got := address(node, corev1.NodeInternalIP); got != h.IP.String() {
 			t.Errorf("node %s has InternalIP %q, want %s", h.Name, got, h.IP)
 		}
-		if got := node.Status.NodeInfo.KubeletVersion; got != suite.Version {
-			t.Errorf("node %s runs kubelet %s, want %s", h.Name, got, suite.Version)
+		if got := node.Status.NodeInfo.KubeletVersion; got != s.Version {
+			t.Errorf("node %s runs kubelet %s, want %s", h.Name, got, s.Version)
 		}
 	}
 	checkServer(t, s)

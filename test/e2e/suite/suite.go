@@ -22,12 +22,24 @@ import (
 	"kubebundle/test/lab/hosts"
 )
 
-// Version is the Kubernetes version that the suite installs.
-const Version = "v1.34.4"
+// What the suite installs and on what, unless KUBEBUNDLE_E2E_VERSION and KUBEBUNDLE_E2E_RUNTIME say otherwise.
+const (
+	DefaultVersion = "v1.34.4"
+	DefaultRuntime = hosts.Containerd
+)
+
+func fromEnv(name, otherwise string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	return otherwise
+}
 
 // Suite is the shared cluster and what is known about it.
 type Suite struct {
 	*clusters.Env
+	Version string        // Kubernetes' version
+	Runtime hosts.Runtime // of the shared hosts
 	Bundle  clusters.Bundle
 	Cluster *clusters.Cluster
 	// Clean is each host's file tree when the bundle lay there and nothing had been installed.
@@ -45,8 +57,11 @@ func Setup(ctx context.Context, log *slog.Logger) (s *Suite, err error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("the end-to-end tests need root")
 	}
-	s = &Suite{Clean: map[string]hosts.Snapshot{}}
-	if s.Env, err = clusters.NewEnv(ctx, Version, log); err != nil {
+	s = &Suite{
+		Clean: map[string]hosts.Snapshot{}, Version: fromEnv("KUBEBUNDLE_E2E_VERSION", DefaultVersion),
+		Runtime: hosts.Runtime(fromEnv("KUBEBUNDLE_E2E_RUNTIME", string(DefaultRuntime))),
+	}
+	if s.Env, err = clusters.NewEnv(ctx, s.Version, log); err != nil {
 		return s, err
 	}
 	// Two runs with one lab would take each other's hosts away.
@@ -64,7 +79,7 @@ func Setup(ctx context.Context, log *slog.Logger) (s *Suite, err error) {
 		return s, err
 	}
 	s.Cluster, err = s.Install(ctx, clusters.InstallOptions{
-		ControlPlanes: 1, Workers: 1, Runtime: hosts.Containerd, Bundle: s.Bundle, Before: s.before,
+		ControlPlanes: 1, Workers: 1, Runtime: s.Runtime, Bundle: s.Bundle, Before: s.before,
 	})
 	return s, err
 }

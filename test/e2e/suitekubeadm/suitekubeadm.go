@@ -19,7 +19,7 @@ var score = regexp.MustCompile(`(\d+) Passed.* (\d+) Failed`)
 
 // Test builds the suite and runs it.
 func Test(t *testing.T, s *suite.Suite) {
-	bin, err := s.Builder.KubeadmSuite(t.Context(), suite.Version)
+	bin, err := s.Builder.KubeadmSuite(t.Context(), s.Version)
 	if err != nil {
 		t.Fatal(err)
 	}
