@@ -107,6 +107,7 @@ func (e *Engine) onePhase(ctx context.Context, p phase.Phase, s *phase.State, su
 		e.emit(Event{Phase: p.Name(), State: Failed, Error: err.Error(), Elapsed: time.Since(start)})
 		return e.partial(p.Name(), name, err)
 	}
+	s.Progress = func(text string) { e.emit(Event{Phase: p.Name(), State: Progress, What: text}) }
 	steps, err := p.Plan(ctx, s, e.Target.Host)
 	if err != nil {
 		return fail(nil, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -31,6 +32,26 @@ func (f fake) Plan(context.Context, *phase.State, host.Reader) ([]step.Step, err
 }
 
 const unitText = "[Service]\nExecStart=/usr/bin/demo\n[Install]\nWantedBy=multi-user.target\n"
+
+// patient is a phase whose plan has to wait for something.
+type patient struct{ fake }
+
+func (p patient) Plan(ctx context.Context, s *phase.State, r host.Reader) ([]step.Step, error) {
+	s.Progress("waiting for 10.0.0.1:6443")
+	return p.fake.Plan(ctx, s, r)
+}
+
+func TestPlanTellsWhatItWaitsFor(t *testing.T) {
+	var events []installer.Event
+	e := engine(t, host.NewMemory(), func(ev installer.Event) { events = append(events, ev) })
+	if _, err := e.Run(t.Context(), []phase.Phase{patient{fake{name: "discovery"}}}, &phase.State{}); err != nil {
+		t.Fatal(err)
+	}
+	want := installer.Event{Phase: "discovery", State: installer.Progress, What: "waiting for 10.0.0.1:6443"}
+	if !slices.Contains(events, want) {
+		t.Errorf("no %+v in %+v", want, events)
+	}
+}
 
 // workflow is a small installation with every kind of step that changes a host.
 func workflow() []phase.Phase {

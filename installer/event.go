@@ -25,7 +25,8 @@ type Event struct {
 	Error string     `json:"error,omitempty"`
 	// Elapsed is set where something ended.
 	Elapsed time.Duration `json:"elapsedNanoseconds,omitempty"`
-	// Done, Total and What tell progress inside a running step: bytes, pieces or nanoseconds of waiting.
+	// Done, Total and What tell progress inside a running step: bytes, pieces or nanoseconds of waiting. In an
+	// event of a phase, What alone tells what its plan waits for.
 	Done  int64  `json:"done,omitempty"`
 	Total int64  `json:"total,omitempty"`
 	What  string `json:"what,omitempty"`

@@ -41,7 +41,7 @@ func (a *app) listener() func(installer.Event) {
 	if a.output == "json" {
 		enc := json.NewEncoder(a.err)
 		return func(ev installer.Event) {
-			if ev.State != installer.Progress {
+			if ev.State != installer.Progress || ev.Step == "" {
 				_ = enc.Encode(ev) // a closed standard error must not stop an installation
 			}
 		}
@@ -75,6 +75,12 @@ func (p *printer) event(ev installer.Event) {
 	switch ev.State {
 	case installer.Running:
 		p.status(ev.Phase, "")
+	case installer.Progress:
+		if p.tty {
+			p.status(ev.Phase, ev.What)
+		} else {
+			p.line(" ", ev.Phase, ev.What)
+		}
 	case installer.Skipped:
 		p.line("-", ev.Phase, "skipped")
 	case installer.Failed:
@@ -194,6 +200,8 @@ func (a *app) planPrinter() func(installer.Event) {
 			p.print("%-20s %s\n", ev.Phase, ev.Step)
 		case ev.Step != "" && ev.State == installer.Satisfied && a.verbose > 0:
 			p.print("%-20s %s (is so already)\n", ev.Phase, ev.Step)
+		case ev.Step == "" && ev.State == installer.Progress:
+			a.say("%s: %s\n", ev.Phase, ev.What)
 		case ev.Step == "" && ev.State == installer.Skipped:
 			p.print("%-20s skipped\n", ev.Phase)
 		default:

@@ -147,7 +147,7 @@ func (a *app) joinLike(use, short string, args cobra.PositionalArgs, onePhase bo
 			socket = cfg.NodeRegistration.CRISocket
 			s := a.state(n, configureRuntime)
 			s.Join = cfg
-			if s.Discovery, err = installer.NewDiscovery(cfg, readFile); err != nil {
+			if s.Discovery, err = installer.NewDiscovery(cfg, readFile, func(text string) { s.Progress(text) }); err != nil {
 				return err
 			}
 			return a.runJob(cmd.Context(), job{name: "join", phases: installer.Join(), state: s, node: n, skip: cfg.SkipPhases, only: only, dryRun: cfg.DryRun})

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -45,12 +46,13 @@ const (
 
 // DiscoverByToken reads cluster-info from endpoint (host:port), checks its signature with the token and its CA with the pins
 // (unless unsafeSkipCA), then reads it again over verified TLS and requires the same bytes. It repeats what may pass by itself
-// until ctx ends. Its errors are *DiscoveryError, but for refusals of the dialer and for ctx itself.
-func DiscoverByToken(ctx context.Context, d *Dialer, endpoint string, t Token, pins []string, unsafeSkipCA bool) (*ClusterInfo, error) {
+// until ctx ends, and tells waiting (if it is not nil) what it waits for. Its errors are *DiscoveryError, but for refusals of the dialer
+// and for ctx itself.
+func DiscoverByToken(ctx context.Context, d *Dialer, endpoint string, t Token, pins []string, unsafeSkipCA bool, waiting Waiting) (*ClusterInfo, error) {
 	if len(pins) == 0 && !unsafeSkipCA {
 		return nil, discoveryErrorf(DiscoveryWrongCA, endpoint, "no pin of its CA is given")
 	}
-	f := &finder{dialer: d, endpoint: endpoint, patience: signaturePatience, interval: discoveryInterval}
+	f := &finder{dialer: d, endpoint: endpoint, patience: signaturePatience, interval: discoveryInterval, waiting: waiting, quiet: noticeAfter}
 	return f.byToken(ctx, t, pins)
 }
 
@@ -60,6 +62,8 @@ type finder struct {
 	endpoint string // host:port
 	patience time.Duration
 	interval time.Duration
+	waiting  Waiting // nil: nobody listens
+	quiet    time.Duration
 }
 
 func (f *finder) byToken(ctx context.Context, t Token, pins []string) (*ClusterInfo, error) {
@@ -151,8 +155,11 @@ func (f final) Unwrap() error { return f.error }
 // repeat runs op until it succeeds, fails for good, or ctx ends; then the last failure counts.
 func (f *finder) repeat(ctx context.Context, op func(ctx context.Context) error) error {
 	var last error
+	n := f.notice(ctx)
+	defer n.stop()
 	for {
 		err := op(ctx)
+		n.failed(err)
 		var done final
 		var blocked *BlockedError
 		switch {
@@ -250,7 +257,18 @@ func (f *finder) transportError(err error) error {
 	case errors.As(err, &invalid):
 		return final{discoveryErrorf(DiscoveryUnverified, f.endpoint, "its certificate is not valid: %s; is the clock of this host right?", invalid.Error())}
 	}
-	return discoveryErrorf(DiscoveryUnreachable, f.endpoint, "%w", strip(err))
+	failed := discoveryErrorf(DiscoveryUnreachable, f.endpoint, "%w", strip(err))
+	if noWay(err) {
+		return final{failed}
+	}
+	return failed
+}
+
+// noWay reports errors that say that no packet gets there, or that the name means nothing: unlike a refused connection, which is what
+// a control plane looks like while it starts, they are not cured by time.
+func noWay(err error) bool {
+	var dns *net.DNSError
+	return errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH) || errors.As(err, &dns) && dns.IsNotFound
 }
 
 // strip takes method and URL, which the error already names, from an error of net/http.

@@ -15,14 +15,14 @@ import (
 // DiscoverFromFile reads a discovery kubeconfig file (its bytes). The file is trusted as it is, since the user chose it: its server and its
 // CA count. That the server is there and holds to that CA is proved by reading cluster-info, with the credentials in the file if it
 // has any; a cluster that gives cluster-info to nobody is accepted, for that is the purpose of such a file. The server is allowed
-// in the dialer.
-func DiscoverFromFile(ctx context.Context, d *Dialer, kubeconfig []byte) (*ClusterInfo, error) {
+// in the dialer. waiting is as in DiscoverByToken.
+func DiscoverFromFile(ctx context.Context, d *Dialer, kubeconfig []byte, waiting Waiting) (*ClusterInfo, error) {
 	c, user, host, err := discoveryFile(kubeconfig)
 	if err != nil {
 		return nil, &DiscoveryError{Kind: DiscoveryMalformed, Endpoint: "the address in the discovery file", Err: err}
 	}
 	d.Allow(host)
-	f := &finder{dialer: d, endpoint: host, patience: signaturePatience, interval: discoveryInterval}
+	f := &finder{dialer: d, endpoint: host, patience: signaturePatience, interval: discoveryInterval, waiting: waiting, quiet: noticeAfter}
 	cas, err := authorities(c)
 	if err != nil {
 		return nil, discoveryErrorf(DiscoveryMalformed, host, "discovery file: %w", err)

@@ -192,7 +192,7 @@ func TestDiscoverByToken(t *testing.T) {
 			var got *ClusterInfo
 			var err error
 			if len(c.pins) == 0 && !c.unsafe {
-				got, err = DiscoverByToken(ctx, f.dialer, endpoint, good(), c.pins, c.unsafe)
+				got, err = DiscoverByToken(ctx, f.dialer, endpoint, good(), c.pins, c.unsafe, nil)
 			} else {
 				got, err = f.byToken(ctx, good(), c.pins)
 			}
@@ -222,18 +222,18 @@ func TestDiscoverUnreachable(t *testing.T) {
 	_ = l.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	_, err = DiscoverByToken(ctx, NewDialer(), address, good(), nil, true)
+	_, err = DiscoverByToken(ctx, NewDialer(), address, good(), nil, true, nil)
 	var failed *DiscoveryError
 	if !errors.As(err, &failed) || failed.Kind != DiscoveryUnreachable || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("error: %v", err)
 	}
 	var blocked *BlockedError
-	if _, err = DiscoverByToken(t.Context(), NewDialer(), "192.0.2.1:6443", good(), nil, true); !errors.As(err, &blocked) {
+	if _, err = DiscoverByToken(t.Context(), NewDialer(), "192.0.2.1:6443", good(), nil, true, nil); !errors.As(err, &blocked) {
 		t.Errorf("error: %v", err)
 	}
 	canceled, stop := context.WithCancel(t.Context())
 	stop()
-	if _, err = DiscoverByToken(canceled, NewDialer(), address, good(), nil, true); !errors.Is(err, context.Canceled) {
+	if _, err = DiscoverByToken(canceled, NewDialer(), address, good(), nil, true, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("error: %v", err)
 	}
 }
@@ -277,13 +277,10 @@ func TestDiscoverFromFile(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			got, err := DiscoverFromFile(ctx, NewDialer(), []byte(file))
+			got, err := DiscoverFromFile(ctx, NewDialer(), []byte(file), nil)
 			if c.kind == 0 {
 				if err != nil || got.Server != "https://"+endpoint || got.Endpoint != got.Server || string(got.CAPEM) != string(a.pem) {
 					t.Errorf("%+v, %v", got, err)
-				}
-				if HasCredentials([]byte(file)) != (c.token != "") {
-					t.Error("credentials are seen wrongly")
 				}
 				return
 			}

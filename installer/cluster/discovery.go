@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -12,7 +11,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 )
 
 // DiscoveryOptions say how to find a cluster: by Endpoint and Token, or by Kubeconfig.
@@ -25,6 +23,10 @@ type DiscoveryOptions struct {
 	Kubeconfig []byte
 	// TLSBootstrapToken ("id.secret") is what the node authenticates with; "" where Kubeconfig has credentials of its own.
 	TLSBootstrapToken string
+	// KubeletConfigMap says, from kubeadm-config, what the cluster calls the ConfigMap with its kubelets' configuration; "" for none.
+	KubeletConfigMap func(kubeadm *corev1.ConfigMap) (string, error)
+	// Waiting is told what is waited for; nil for silence.
+	Waiting Waiting
 }
 
 // Discovery finds a cluster and reads what a joining node needs from it. It finds it once; later calls repeat the answer.
@@ -58,9 +60,9 @@ func (x *Discovery) ClusterInfo(ctx context.Context) (*ClusterInfo, error) {
 
 func (x *Discovery) discover(ctx context.Context) (*ClusterInfo, error) {
 	if x.options.Kubeconfig != nil {
-		return DiscoverFromFile(ctx, x.dialer, x.options.Kubeconfig)
+		return DiscoverFromFile(ctx, x.dialer, x.options.Kubeconfig, x.options.Waiting)
 	}
-	return DiscoverByToken(ctx, x.dialer, x.options.Endpoint, x.options.Token, x.options.Pins, x.options.UnsafeSkipCA)
+	return DiscoverByToken(ctx, x.dialer, x.options.Endpoint, x.options.Token, x.options.Pins, x.options.UnsafeSkipCA, x.options.Waiting)
 }
 
 // Client gives a client with the node's bootstrap credentials.
@@ -71,11 +73,11 @@ func (x *Discovery) Client(info *ClusterInfo) (*Client, error) {
 		}
 		return FromKubeconfig(x.options.Kubeconfig, x.dialer)
 	}
-	return FromToken(info, x.options.TLSBootstrapToken, x.dialer)
+	return fromToken(info, x.options.TLSBootstrapToken, x.dialer)
 }
 
-// FromToken makes a client that authenticates with a bootstrap token.
-func FromToken(info *ClusterInfo, token string, d *Dialer) (*Client, error) {
+// fromToken makes a client that authenticates with a bootstrap token.
+func fromToken(info *ClusterInfo, token string, d *Dialer) (*Client, error) {
 	if _, err := ParseToken(token); err != nil {
 		return nil, err
 	}
@@ -86,41 +88,33 @@ func FromToken(info *ClusterInfo, token string, d *Dialer) (*Client, error) {
 	return newClient(seal(&rest.Config{Host: server, BearerToken: token, TLSClientConfig: rest.TLSClientConfig{CAData: info.CAPEM}}, d))
 }
 
-// HasCredentials reports whether a discovery file brings credentials of its own.
-func HasCredentials(kubeconfig []byte) bool {
-	cfg, err := clientcmd.Load(kubeconfig)
-	if err != nil {
-		return false
-	}
-	_, user, err := current(cfg)
-	return err == nil && user != nil && (user.Token != "" || len(user.ClientCertificateData) > 0)
-}
-
-// ConfigMaps reads kubeadm-config and kubelet-config with the bootstrap token. The latter is named after the cluster's minor version
-// before v1.24. Clusters before v1.11 show neither to a joining node: both are nil then, without an error.
+// ConfigMaps reads kubeadm-config and the kubelet's configuration with the node's bootstrap credentials. Where the cluster's version has
+// no ConfigMap for the kubelet, that one is nil.
 func (x *Discovery) ConfigMaps(ctx context.Context, info *ClusterInfo) (kubeadm, kubelet *corev1.ConfigMap, err error) {
 	c, err := x.Client(info)
 	if err != nil {
 		return nil, nil, err
 	}
-	minor, err := c.minor(ctx)
-	if err != nil {
-		return nil, nil, x.readError(info, "the API server's version", err)
-	}
-	if minor < 11 {
-		return nil, nil, nil
-	}
-	name := "kubelet-config"
-	if minor < 24 {
-		name += fmt.Sprintf("-1.%d", minor)
-	}
 	if kubeadm, err = c.configMap(ctx, "kubeadm-config"); err != nil {
 		return nil, nil, x.readError(info, "ConfigMap kube-system/kubeadm-config", err)
+	}
+	name, err := x.options.KubeletConfigMap(kubeadm)
+	if err != nil || name == "" {
+		return kubeadm, nil, err
 	}
 	if kubelet, err = c.configMap(ctx, name); err != nil {
 		return nil, nil, x.readError(info, "ConfigMap kube-system/"+name, err)
 	}
 	return kubeadm, kubelet, nil
+}
+
+// NodeTaken reports whether the cluster has a Ready node of this name. A cluster that does not let joining nodes look answers no.
+func (x *Discovery) NodeTaken(ctx context.Context, info *ClusterInfo, name string) (bool, error) {
+	c, err := x.Client(info)
+	if err != nil {
+		return false, err
+	}
+	return c.NodeExistsReady(ctx, name)
 }
 
 func (x *Discovery) readError(info *ClusterInfo, what string, err error) error {
@@ -140,17 +134,4 @@ func (c *Client) configMap(ctx context.Context, name string) (cm *corev1.ConfigM
 		return err
 	})
 	return cm, err
-}
-
-// minor is the API server's minor version; vendors write "34+".
-func (c *Client) minor(ctx context.Context) (minor int, err error) {
-	err = retry(ctx, func(context.Context) error {
-		v, err := c.Kube.Discovery().ServerVersion()
-		if err != nil {
-			return err
-		}
-		minor, err = strconv.Atoi(strings.TrimRight(v.Minor, "+"))
-		return err
-	})
-	return minor, err
 }

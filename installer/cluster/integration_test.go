@@ -412,7 +412,7 @@ func testRealDiscovery(ctx context.Context, t *testing.T, w *world, admin *Clien
 	// The signer starts only now: discovery has to wait for its signature.
 	w.start(binary(t, "KUBEBUNDLE_KUBE_BIN", "kube-controller-manager"), "--kubeconfig", w.file("kcm.conf", w.kubeconfig("kcm", "system:masters")), "--leader-elect=false", "--secure-port", "0",
 		"--controllers", "bootstrap-signer-controller,token-cleaner-controller")
-	options := DiscoveryOptions{Endpoint: w.endpoint, Token: token, Pins: []string{pinOf(w.ca.cert)}, TLSBootstrapToken: token.String()}
+	options := DiscoveryOptions{Endpoint: w.endpoint, Token: token, Pins: []string{pinOf(w.ca.cert)}, TLSBootstrapToken: token.String(), KubeletConfigMap: func(*corev1.ConfigMap) (string, error) { return "kubelet-config", nil }}
 	d := NewDiscovery(w.dialer, options)
 	info, err := d.ClusterInfo(ctx)
 	if err != nil {
@@ -422,21 +422,17 @@ func testRealDiscovery(ctx context.Context, t *testing.T, w *world, admin *Clien
 	if err != nil || kubeadm.Data["ClusterConfiguration"] != "x" || kubelet.Data["kubelet"] != "y" {
 		t.Errorf("ConfigMaps: %v, %v, %v", kubeadm, kubelet, err)
 	}
-	joining, err := d.Client(info)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if taken, err := joining.NodeExistsReady(ctx, "cp1"); err != nil || !taken {
+	if taken, err := d.NodeTaken(ctx, info, "cp1"); err != nil || !taken {
 		t.Errorf("a Ready node of that name: %t, %v", taken, err)
 	}
-	if taken, err := joining.NodeExistsReady(ctx, "other"); err != nil || taken {
+	if taken, err := d.NodeTaken(ctx, info, "other"); err != nil || taken {
 		t.Errorf("no node of that name: %t, %v", taken, err)
 	}
 	// cluster-info has signatures of the signer now; they are no difference and stay.
 	if ok, err := admin.Applied(ctx, bootstrapObjects(w)[0]); err != nil || !ok {
 		t.Errorf("signed cluster-info: %t, %v", ok, err)
 	}
-	if info, err = DiscoverFromFile(ctx, w.dialer, []byte(infoKubeconfig("https://"+w.endpoint, w.ca.pem))); err != nil || info.Endpoint != "https://"+w.endpoint {
+	if info, err = DiscoverFromFile(ctx, w.dialer, []byte(infoKubeconfig("https://"+w.endpoint, w.ca.pem)), nil); err != nil || info.Endpoint != "https://"+w.endpoint {
 		t.Errorf("by file: %+v, %v", info, err)
 	}
 	wrong := token

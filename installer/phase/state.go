@@ -38,6 +38,8 @@ type State struct {
 	Log            *slog.Logger
 	// Discovery reads the cluster that is joined.
 	Discovery Discoverer
+	// Progress tells the user what a plan waits for. The engine sets it; nil means that nobody listens.
+	Progress func(text string)
 	// Runtime opens the container runtime of the node. Plans only look at it.
 	Runtime func(context.Context) (cruntime.Runtime, error)
 	// Environ is the installer's environment ("KEY=value"), for its proxy variables.
