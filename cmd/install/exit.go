@@ -29,7 +29,7 @@ const exitCodes = `Exit codes:
   1    error; nothing was changed
   2    the command line or the configuration file is wrong
   3    preflight refused the host; nothing was changed
-  4    the bundle is damaged or not trusted
+  4    the bundle is damaged, incomplete or not trusted
   5    stopped half-way; running the same command again goes on
   130  ended by a signal`
 
@@ -52,6 +52,7 @@ func exitCode(err error, signalled bool) int {
 	var (
 		corrupt  *bundle.CorruptError
 		format   *bundle.FormatError
+		missing  *bundle.MissingImages
 		usage    *usageError
 		unknown  *installer.UnknownPhaseError
 		refused  *phase.PreflightError
@@ -65,7 +66,7 @@ func exitCode(err error, signalled bool) int {
 		return exitOK
 	case isSignal:
 		return exitSignal
-	case errors.As(err, &corrupt), errors.As(err, &format):
+	case errors.As(err, &corrupt), errors.As(err, &format), errors.As(err, &missing):
 		return exitCorrupt
 	case errors.As(err, &usage), errors.As(err, &unknown), errors.Is(err, config.ErrUsage):
 		return exitUsage
