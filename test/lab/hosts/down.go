@@ -52,12 +52,12 @@ func (l *Lab) leftovers() []string {
 	}
 	dirs := append(append([]string{}, l.Machine.CgroupV1...), l.Machine.CgroupV2)
 	for _, d := range dirs {
-		groups, _ := filepath.Glob(filepath.Join(d, "lab-"+l.Net.Bridge+"-*")) //nolint:errcheck // the pattern is good
+		groups, _ := filepath.Glob(filepath.Join(d, "lab-"+l.Net.Bridge+"-*")) // the pattern is good
 		left = append(left, groups...)
 	}
-	devices, _ := filepath.Glob("/sys/class/net/vb-" + l.Net.Bridge + "-*") //nolint:errcheck // the pattern is good
+	devices, _ := filepath.Glob("/sys/class/net/vb-" + l.Net.Bridge + "-*") // the pattern is good
 	left = append(left, devices...)
-	cmdlines, _ := filepath.Glob("/proc/[0-9]*/cmdline") //nolint:errcheck // the pattern is good
+	cmdlines, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is good
 	for _, c := range cmdlines {
 		b, err := os.ReadFile(c)
 		if err == nil && strings.HasPrefix(string(b), "systemd-nspawn\x00") && strings.Contains(string(b), l.hostsDir()+"/") {
