@@ -121,7 +121,9 @@ func (a *app) joinLike(use, short string, args cobra.PositionalArgs, onePhase bo
 	var configureRuntime bool
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: args,
-		Long: short + ".\n\nPhases: " + phaseList(installer.Join()),
+		Long: short + ".\n\nPhases: " + phaseList(installer.Join()) +
+			"\n\nOn a host that has joined already, the cluster is not asked and no valid token is needed. To bring a changed configuration to such a\n" +
+			"host, run `install join phase kubelet-start` with the same flags and a new token.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var only []string
 			if onePhase {
@@ -150,6 +152,9 @@ func (a *app) joinLike(use, short string, args cobra.PositionalArgs, onePhase bo
 			if s.Discovery, err = installer.NewDiscovery(cfg, readFile, func(text string) { s.Progress(text) }); err != nil {
 				return err
 			}
+			// Who asks for one phase wants it planned from what the cluster says now.
+			last, version, ended := n.journal.Workflow()
+			s.JoinEnded = !onePhase && ended && last == "join" && version == n.bundle.Contract().KubernetesVersion
 			return a.runJob(cmd.Context(), job{name: "join", phases: installer.Join(), state: s, node: n, skip: cfg.SkipPhases, only: only, dryRun: cfg.DryRun})
 		},
 	}

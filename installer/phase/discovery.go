@@ -25,7 +25,8 @@ func (Discovery) Name() string { return "discovery" }
 
 var errDiscoverFirst = errors.New("nothing is known about the cluster: the discovery phase was skipped")
 
-// Plan checks cluster-info, reads the cluster's configuration and refuses versions that do not go together.
+// Plan checks cluster-info, reads the cluster's configuration and refuses versions that do not go together. On a node that has joined
+// it asks nobody.
 func (Discovery) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
 	if s.Discovery == nil {
 		return nil, errors.New("discover the cluster: no way to it was given")
@@ -33,6 +34,15 @@ func (Discovery) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step
 	n, err := s.joinNode(ctx, r)
 	if err != nil {
 		return nil, err
+	}
+	if s.member, err = s.isMember(ctx, r, n); err != nil {
+		return nil, err
+	}
+	if s.member {
+		if s.Progress != nil {
+			s.Progress("this host has joined the cluster already")
+		}
+		return nil, nil
 	}
 	limit, cancel := context.WithTimeout(ctx, s.timeouts().Discovery)
 	defer cancel()

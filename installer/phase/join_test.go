@@ -139,6 +139,56 @@ func TestJoinAgainChangesNothing(t *testing.T) {
 	}
 }
 
+// A host that has joined needs neither the cluster nor a token that is still valid; one that is not quite there does.
+func TestJoinedHostAsksNobody(t *testing.T) {
+	ca := newCA(t)
+	for _, c := range []struct {
+		name   string
+		change func(m *host.Memory, s *State)
+		asks   bool
+	}{
+		{"joined", func(*host.Memory, *State) {}, false},
+		{"no default route", func(m *host.Memory, s *State) { m.FactsValue.DefaultRouteIP, s.Facts.DefaultRouteIP = nil, nil }, false},
+		{"not ended", func(_ *host.Memory, s *State) { s.JoinEnded = false }, true},
+		{"kubelet does not run", func(m *host.Memory, _ *State) { m.AddUnit(kubeletUnit, host.UnitState{Enabled: true}) }, true},
+		{"certificate expired", func(_ *host.Memory, s *State) { s.Now = testNow().AddDate(20, 0, 0) }, true},
+		{"certificate gone", func(m *host.Memory, _ *State) { _ = m.Remove(kubeletClient) }, true},
+		{"certificate damaged", func(m *host.Memory, _ *State) { write(t, m, kubeletClient, "x") }, true},
+		{"another name", func(_ *host.Memory, s *State) { s.Join.NodeRegistration.Name = "worker2" }, true},
+		{"another pin", func(_ *host.Memory, s *State) {
+			s.Join.Discovery.BootstrapToken.CACertHashes = []string{pki.Pin(newCA(t).Cert)}
+		}, true},
+		{"token still there", func(m *host.Memory, _ *State) { write(t, m, bootstrapConf, "x") }, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m, f := workerHost(t), newFakeCluster(t, ca)
+			first := joinState(t, m, f, ca)
+			installUnits(t, m, first)
+			steps, _ := planAll(t, JoinPhases(), first, m)
+			applyFiles(t, m, steps, -1)
+			joined(t, m, ca)
+			m.AddUnit(kubeletUnit, host.UnitState{Enabled: true, Active: true})
+			m.BusyPorts[10250] = true
+
+			expired := errors.New("the token is not known")
+			f.err = expired
+			s := joinState(t, m, f, ca)
+			s.JoinEnded = true
+			c.change(m, s)
+			if c.asks {
+				if _, err := (Discovery{}).Plan(t.Context(), s, m); !errors.Is(err, expired) {
+					t.Errorf("the cluster is not asked: %v", err)
+				}
+				return
+			}
+			steps, _ = planAll(t, JoinPhases(), s, m)
+			if left := unsatisfied(t, m, steps); len(left) > 0 {
+				t.Errorf("another join would: %v", left)
+			}
+		})
+	}
+}
+
 // A join that was cut off anywhere goes on.
 func TestJoinGoesOnAfterEveryStep(t *testing.T) {
 	ca := newCA(t)

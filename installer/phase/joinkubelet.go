@@ -26,6 +26,9 @@ func (JoinKubeletStart) Plan(ctx context.Context, s *State, r host.Reader) ([]st
 	if err != nil {
 		return nil, err
 	}
+	if s.member {
+		return nil, nil
+	}
 	if s.Cluster == nil || s.ClusterInfo == nil {
 		return nil, errDiscoverFirst
 	}

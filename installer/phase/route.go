@@ -31,7 +31,7 @@ func (ServiceRoute) Name() string { return "service-route" }
 // Plan does nothing where there is a default route.
 func (ServiceRoute) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
 	f, err := s.facts(ctx, r)
-	if err != nil || f.DefaultRouteIP != nil {
+	if err != nil || f.DefaultRouteIP != nil || s.member {
 		return nil, err
 	}
 	var c *manifests.Cluster

@@ -38,6 +38,8 @@ type State struct {
 	Log            *slog.Logger
 	// Discovery reads the cluster that is joined.
 	Discovery Discoverer
+	// JoinEnded is what the journal says: the last run on this host was a join with this version, and it came to its end.
+	JoinEnded bool
 	// Progress tells the user what a plan waits for. The engine sets it; nil means that nobody listens.
 	Progress func(text string)
 	// Runtime opens the container runtime of the node. Plans only look at it.
@@ -65,6 +67,7 @@ type State struct {
 	looked  bool // Facts are there
 	runtime *cruntime.Info
 	patched map[string][]patch
+	member  bool // this host has joined already: the cluster was not asked, and what follows from its answers is in place
 }
 
 // Discoverer is what join needs to read from the cluster while planning.
