@@ -111,14 +111,8 @@ func (j *Journal) remember(l Line) {
 	}
 }
 
-// Lines are the lines so far. Callers must not change them.
-func (j *Journal) Lines() []Line { return j.lines }
-
 // Empty reports whether the installer has never changed this host.
 func (j *Journal) Empty() bool { return len(j.lines) == 0 }
-
-// Owns reports whether the installer made or changed what is at a path: a file that an earlier run has written is not a stranger's.
-func (j *Journal) Owns(p string) bool { return j.known["path:"+p] }
 
 // Workflow says what the last run was ("init", "join"), which version it installed and whether it came to its end.
 func (j *Journal) Workflow() (name, version string, ended bool) {

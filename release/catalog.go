@@ -34,19 +34,18 @@ type catalogFile struct {
 }
 
 type minorFact struct {
-	Minor        string      `json:"minor"` // "1.34"
-	LastPatch    uint        `json:"lastPatch"`
-	Confidence   Confidence  `json:"confidence"`
-	Arches       []Arch      `json:"arches"`
-	ArchSuffix   bool        `json:"archSuffix"`
-	Patches      []patchFact `json:"patches"`
-	CoreDNSPath  pathFact    `json:"corednsPath"`
-	KubeDNS      *toolFact   `json:"kubeDNS"`
-	CNIPlugins   toolFact    `json:"cniPlugins"`
-	CRITools     toolFact    `json:"criTools"`
-	Runtime      runtimeFact `json:"runtime"`
-	Kubelet      kubeletFact `json:"kubelet"`
-	ControlPlane nodeFact    `json:"controlPlane"`
+	Minor       string      `json:"minor"` // "1.34"
+	LastPatch   uint        `json:"lastPatch"`
+	Confidence  Confidence  `json:"confidence"`
+	Arches      []Arch      `json:"arches"`
+	ArchSuffix  bool        `json:"archSuffix"`
+	Patches     []patchFact `json:"patches"`
+	CoreDNSPath pathFact    `json:"corednsPath"`
+	KubeDNS     *toolFact   `json:"kubeDNS"`
+	CNIPlugins  toolFact    `json:"cniPlugins"`
+	CRITools    toolFact    `json:"criTools"`
+	Runtime     runtimeFact `json:"runtime"`
+	Kubelet     kubeletFact `json:"kubelet"`
 
 	number uint // 34 of "1.34", filled in by the parser
 }
@@ -81,12 +80,6 @@ type runtimeFact struct {
 type kubeletFact struct {
 	MaxSkew      int    `json:"maxSkew"`
 	CgroupDriver string `json:"cgroupDriver"`
-	ConfigMap    string `json:"configMap"`
-}
-
-type nodeFact struct {
-	Labels []string `json:"labels"`
-	Taints []string `json:"taints"`
 }
 
 // patchState is what holds for one patch once all changes up to it are applied.
@@ -177,8 +170,6 @@ func (m *minorFact) validate() error {
 		return errors.New("runtime is incomplete")
 	case m.Kubelet.MaxSkew < 1 || m.Kubelet.CgroupDriver == "":
 		return errors.New("kubelet is incomplete")
-	case len(m.ControlPlane.Labels) == 0 || len(m.ControlPlane.Taints) == 0:
-		return errors.New("controlPlane is incomplete")
 	}
 	first := m.at(0)
 	if first.registry == "" || first.etcd == "" || first.coredns == "" || first.pause == "" || len(first.checksums) == 0 {

@@ -19,7 +19,7 @@
 //
 // # What is known and what is not
 //
-// The catalog covers v1.10 to [Newest]. Every minor carries a confidence: "verified" was read in the source of that minor or in a table
+// The catalog covers v1.10 to the last line of [Minors]. Every minor carries a confidence: "verified" was read in the source of that minor or in a table
 // that its kubeadm generated, "table" comes from another public table, "inferred" follows from neighbours and release notes.
 //
 //   - A version older than v1.10 is an error, always: those need names and binaries that this package does not have.

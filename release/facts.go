@@ -28,16 +28,6 @@ func (r *Release) Dockershim() bool { return r.minor.Runtime.Dockershim }
 // CgroupDriver is what kubeadm of this version sets for the kubelet when nothing is said: cgroupfs, and systemd from v1.22 on.
 func (r *Release) CgroupDriver() string { return r.minor.Kubelet.CgroupDriver }
 
-// KubeletConfigMap is the ConfigMap in kube-system that holds the kubelet's configuration: "kubelet-config-1.23", "kubelet-config" from
-// v1.24 on, "" for v1.10, which has none.
-func (r *Release) KubeletConfigMap() string { return r.minor.Kubelet.ConfigMap }
-
-// ControlPlaneLabels are the label keys that kubeadm sets on a control plane node, each with an empty value.
-func (r *Release) ControlPlaneLabels() []string { return slices.Clone(r.minor.ControlPlane.Labels) }
-
-// ControlPlaneTaints are the taints that kubeadm sets on a control plane node, as "key:Effect".
-func (r *Release) ControlPlaneTaints() []string { return slices.Clone(r.minor.ControlPlane.Taints) }
-
 // Confidence says how the image names of this version are known; what only follows the rules of another version is inferred.
 func (r *Release) Confidence() Confidence {
 	if len(r.warnings) > 0 {
@@ -84,13 +74,4 @@ func Minors() ([]Minor, error) {
 		out = append(out, line)
 	}
 	return out, nil
-}
-
-// Newest is the newest version of the catalog: "v1.36.3".
-func Newest() (string, error) {
-	c, err := loadCatalog()
-	if err != nil {
-		return "", err
-	}
-	return c.newest().lastVersion(), nil
 }

@@ -174,7 +174,7 @@ func (p *problems) discoveryFile(path string) {
 	}
 }
 
-// pinForm repeats the form that pki.ParsePins knows: the two packages are leaves and do not know each other.
+// pinForm repeats the form that pki.MatchPins knows: the two packages are leaves and do not know each other.
 func pinForm(pin string) error {
 	digits, ok := strings.CutPrefix(pin, "sha256:")
 	if !ok {

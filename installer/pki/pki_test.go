@@ -238,18 +238,6 @@ func TestPin(t *testing.T) {
 	}
 }
 
-func TestParsePins(t *testing.T) {
-	if err := pki.ParsePins([]string{opensslPin}); err != nil {
-		t.Error(err)
-	}
-	err := pki.ParsePins([]string{"abc", "md5:00", "sha256:zz"})
-	for _, want := range []string{"no hash type", `unknown hash type "md5"`, "has 64 hex digits, this has 2 characters", "install token create --print-join-command"} {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v, want %q in it", err, want)
-		}
-	}
-}
-
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(opensslCert), []byte("-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n"))
 	f.Fuzz(func(t *testing.T, cert, key []byte) {

@@ -148,29 +148,6 @@ func NodeRegistered(name string, timeout time.Duration) Await {
 	}
 }
 
-// NodeReady waits for the node's Ready condition.
-func NodeReady(name string, timeout time.Duration) Await {
-	return Await{
-		What: "node " + name + " to be Ready", Timeout: timeout, Hint: "kubectl describe node " + name,
-		Check: func(ctx context.Context, t *Target) error {
-			n, err := getNode(ctx, t, name)
-			if err != nil {
-				return err
-			}
-			for _, c := range n.Status.Conditions {
-				if c.Type != corev1.NodeReady {
-					continue
-				}
-				if c.Status == corev1.ConditionTrue {
-					return nil
-				}
-				return fmt.Errorf("node %s is not Ready: %s", name, c.Message)
-			}
-			return fmt.Errorf("node %s has no Ready condition yet", name)
-		},
-	}
-}
-
 func getNode(ctx context.Context, t *Target, name string) (*corev1.Node, error) {
 	c, err := t.Cluster(ctx)
 	if err != nil {
