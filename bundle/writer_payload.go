@@ -61,8 +61,11 @@ func (w *payloadWriter) write(ctx context.Context, f io.Writer) error {
 	chunks := make(chan chunk, chunkAhead)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		defer close(chunks)
-		return w.produce(ctx, chunks)
+		if err := w.produce(ctx, chunks); err != nil {
+			return err // not closed: the other stage would take that for the end, and its complaint could come first
+		}
+		close(chunks)
+		return nil
 	})
 	g.Go(func() error { return w.consume(ctx, f, chunks) })
 	if err := g.Wait(); err != nil {
@@ -219,7 +222,14 @@ func (w *payloadWriter) consume(ctx context.Context, f io.Writer, in <-chan chun
 	tw := tar.NewWriter(raw)
 	var cur Entry
 	var done int64
-	for c := range in {
+	for {
+		c, more, err := next(ctx, in)
+		if err != nil {
+			return err // the other stage ended early and says why
+		}
+		if !more {
+			break
+		}
 		if c.entry != nil {
 			cur, done = *c.entry, 0
 			if err := tw.WriteHeader(w.header(&cur)); err != nil {
@@ -236,9 +246,6 @@ func (w *payloadWriter) consume(ctx context.Context, f io.Writer, in <-chan chun
 		buf := c.data[:cap(c.data)]
 		w.pool.Put(&buf)
 	}
-	if err := ctx.Err(); err != nil {
-		return err // the other stage ended early and says why
-	}
 	if err := tw.Close(); err != nil {
 		return err
 	}
@@ -253,6 +260,16 @@ func (w *payloadWriter) consume(ctx context.Context, f io.Writer, in <-chan chun
 		Uncompressed: raw.n, WindowBytes: MaxWindow,
 	}
 	return nil
+}
+
+// next waits for a chunk; more is false after the last one.
+func next(ctx context.Context, in <-chan chunk) (c chunk, more bool, err error) {
+	select {
+	case c, more = <-in:
+		return c, more, nil
+	case <-ctx.Done():
+		return chunk{}, false, ctx.Err()
+	}
 }
 
 func (w *payloadWriter) header(e *Entry) *tar.Header {
