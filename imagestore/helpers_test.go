@@ -26,6 +26,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
@@ -181,7 +182,7 @@ func layerOf(t *testing.T, c compression.Compression, entries ...entry) v1.Layer
 	case compression.ZStd:
 		kind = types.OCILayerZStd
 	case compression.None:
-		kind = types.OCIUncompressedLayer
+		return static.NewLayer(data, types.OCIUncompressedLayer) // tarball would compress it all the same
 	}
 	l, err := tarball.LayerFromOpener(opener, tarball.WithCompression(c), tarball.WithMediaType(kind))
 	if err != nil {

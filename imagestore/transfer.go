@@ -67,12 +67,16 @@ func (s *Store) try(ctx context.Context, t transfer, p *partial, have int64) (re
 		}
 		have = 0
 	}
-	own, sum := sha256.New(), newHash(t.kind)
-	both := io.MultiWriter(own, sum)
+	own := sha256.New()
+	sum, hashes := own, []hash.Hash{own}
+	if t.kind != "sha256" {
+		sum = newHash(t.kind)
+		hashes = append(hashes, sum)
+	}
 	if _, err := p.f.Seek(0, io.SeekStart); err != nil {
 		return result{}, err
 	}
-	if _, err := io.CopyN(both, ctxReader{ctx, p.f}, have); err != nil {
+	if _, err := io.CopyN(writers(hashes), ctxReader{ctx, p.f}, have); err != nil {
 		return result{}, fmt.Errorf("read partial download: %w", err)
 	}
 	done := have
@@ -80,12 +84,13 @@ func (s *Store) try(ctx context.Context, t transfer, p *partial, have int64) (re
 		if err := p.reset(); err != nil {
 			return result{}, err
 		}
-		own.Reset()
-		sum.Reset()
+		for _, h := range hashes {
+			h.Reset()
+		}
 		have = 0
 	}
 	if hexOf(sum) != t.sum { // a file that a killed process had just completed needs no request
-		start, n, err := s.receive(ctx, t, p, have, own, sum)
+		start, n, err := s.receive(ctx, t, p, have, hashes)
 		if err != nil {
 			return result{}, err
 		}
@@ -106,7 +111,7 @@ func (s *Store) try(ctx context.Context, t transfer, p *partial, have int64) (re
 
 // receive asks for the rest and appends it to the file and the hashes. start is where the answer began: have, or 0 if the server
 // starts over.
-func (s *Store) receive(ctx context.Context, t transfer, p *partial, have int64, hashes ...hash.Hash) (start, n int64, err error) {
+func (s *Store) receive(ctx context.Context, t transfer, p *partial, have int64, hashes []hash.Hash) (start, n int64, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	resp, err := t.request(ctx, have)
@@ -136,11 +141,7 @@ func (s *Store) receive(ctx context.Context, t transfer, p *partial, have int64,
 	if size < 0 && resp.ContentLength >= 0 {
 		size = start + resp.ContentLength
 	}
-	writers := []io.Writer{p.f}
-	for _, h := range hashes {
-		writers = append(writers, h)
-	}
-	n, err = s.copyWatched(cancel, io.MultiWriter(writers...), limited(resp.Body, t.size, start), func(n int64) { t.report(start+n, max(size, 0)) })
+	n, err = s.copyWatched(cancel, writers(hashes, p.f), limited(resp.Body, t.size, start), func(n int64) { t.report(start+n, max(size, 0)) })
 	if cause := context.Cause(ctx); errors.Is(cause, errStalled) {
 		err = fmt.Errorf("%w: nothing for %s", errStalled, s.o.StallTimeout)
 	}
@@ -154,6 +155,14 @@ func (s *Store) receive(ctx context.Context, t transfer, p *partial, have int64,
 		return start, n, fmt.Errorf("%s: %d of %d bytes: %w", t.what, start+n, size, io.ErrUnexpectedEOF)
 	}
 	return start, n, nil
+}
+
+// writers makes one writer of hashes and others.
+func writers(hashes []hash.Hash, others ...io.Writer) io.Writer {
+	for _, h := range hashes {
+		others = append(others, h)
+	}
+	return io.MultiWriter(others...)
 }
 
 // limited reads one byte past a known size, so that too much is noticed without being stored.
