@@ -9,7 +9,7 @@
 // checked against the digest by which it was named, so that digests and signatures keep their meaning. [Store.Fetch] brings the layers into
 // the cache, each once however many images share it, several at a time. [Store.Open] streams a layer's uncompressed tar and says io.EOF only
 // if both digests were right: that of the compressed blob, which the manifest names, and that of the tar, which the config names. What was
-// read before an error must be thrown away. [Store.Download] does the same for plain files that have a published checksum beside them.
+// read before an error must be thrown away. [Store.GuessSize] tells beforehand how long it may become. [Store.Download] does the same for plain files that have a published checksum beside them.
 //
 // # The cache
 //

@@ -39,18 +39,20 @@ func (b *Builder) Build(ctx context.Context, p *Plan) (*Result, error) {
 	if err := c.VerifyComplete(p.Needs()); err != nil {
 		return nil, err
 	}
-	list := c.Entries()
-	track := newTracker(c, list)
 	var written *bundle.Result
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return b.Store.Fetch(gctx, images) })
-	g.Go(func() error { return content.measure(gctx, list) })
 	g.Go(func() error {
-		var err error
-		written, err = bundle.Write(gctx, p.Output, c, content, bundle.WriteOptions{
-			Compression: p.req.Compression, ModTime: p.req.ModTime, Progress: func(e bundle.WriteEvent) { b.tell(track.event(e)) },
-		})
-		return err
+		for {
+			track := newTracker(c, c.Entries())
+			var err error
+			written, err = bundle.Write(gctx, p.Output, c, content, bundle.WriteOptions{
+				Compression: p.req.Compression, ModTime: p.req.ModTime, Progress: func(e bundle.WriteEvent) { b.tell(track.event(e)) },
+			})
+			if !content.retry(err) {
+				return err
+			}
+		}
 	})
 	if err := g.Wait(); err != nil {
 		if ctx.Err() != nil {
@@ -161,7 +163,7 @@ func (c *content) addImage(want PlannedImage, img *imagestore.Image) bundle.Imag
 	for _, l := range img.Layers {
 		out.Layers = append(out.Layers, bundle.Layer{DiffID: l.DiffID, Blob: descriptor(l.Blob)})
 		if c.layers[l.DiffID] == nil {
-			c.layers[l.DiffID] = &layer{Layer: l, measured: make(chan struct{})}
+			c.layers[l.DiffID] = &layer{Layer: l}
 		}
 	}
 	return out

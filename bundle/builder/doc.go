@@ -18,9 +18,10 @@
 // # Streaming
 //
 // A layer goes from the registry to the cache (compressed), and from there through gunzip, digests and the encoder to the
-// output. It is decompressed twice: a tar header holds the size, which nobody publishes, so a layer is measured
-// before it is packed, one layer ahead of the encoder, which is ten times slower. There is no temporary copy of a
-// layer, and members of archives (CNI plugins, crictl) are read from the archive in the cache.
+// output. It is decompressed once, a few MiB ahead of the encoder. A tar header holds the size, which nobody publishes:
+// gzip's trailer gives it nearly always, a layer whose trailer cannot be right is unpacked once more to measure it,
+// and if a guess proves wrong, the payload is begun again without guesses. There is no temporary copy of a layer, and
+// members of archives (CNI plugins, crictl) are read from the archive in the cache.
 //
 // # What is checked
 //

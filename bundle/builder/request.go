@@ -39,6 +39,7 @@ type Store interface {
 	Resolve(ctx context.Context, ref string, pull []string, p imagestore.Platform) (*imagestore.Image, error)
 	Fetch(ctx context.Context, images []*imagestore.Image) error
 	Open(ctx context.Context, l imagestore.Layer) (io.ReadCloser, error)
+	GuessSize(ctx context.Context, l imagestore.Layer) (int64, error)
 	Download(ctx context.Context, r imagestore.DownloadRequest) (*imagestore.File, error)
 }
 
