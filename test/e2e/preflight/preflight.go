@@ -3,11 +3,19 @@
 package preflight
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	"kubebundle/test/e2e/suite"
 	"kubebundle/test/lab/clusters"
+	"kubebundle/test/lab/hosts"
 )
 
 // Test breaks a host in five ways and has it looked at.
@@ -49,7 +57,7 @@ func Test(t *testing.T, s *suite.Suite) {
 	s.Refused(t, h, 3, names, clusters.InitArgs()...)
 	s.Refused(t, h, 3, names, "preflight", "--config", clusters.ConfigPath)
 	// Without --configure-runtime the runtime's foreign sandbox image is one more of them, with the lines to change.
-	s.Refused(t, h, 3, []string{"sandbox_image"}, "init", "--config", clusters.ConfigPath)
+	s.Refused(t, h, 3, []string{"[SandboxImage]", "sandbox"}, "init", "--config", clusters.ConfigPath)
 	after, err := h.Snapshot(suite.Volatile...)
 	if err != nil {
 		t.Fatal(err)
@@ -57,4 +65,35 @@ func Test(t *testing.T, s *suite.Suite) {
 	if diff := before.Diff(after); len(diff) > 0 {
 		t.Errorf("preflight changed the host:\n%s", strings.Join(diff, "\n"))
 	}
+	wrongArch(t, s, h)
+}
+
+// wrongArch gives the host a bundle that says it is for other machines.
+func wrongArch(t *testing.T, s *suite.Suite, h *hosts.Host) {
+	t.Helper()
+	path := filepath.Join(h.Root(), "root", s.Bundle.Folder, "bundle.json")
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := strings.Replace(string(raw), `"arch": "`+runtime.GOARCH+`"`, `"arch": "s390x"`, 1)
+	if other == string(raw) {
+		t.Fatalf("no arch in %s", path)
+	}
+	sums := filepath.Join(filepath.Dir(path), "SHA256SUMS")
+	list, err := os.ReadFile(sums)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The bundle is whole, only meant for others: its sums agree.
+	list = bytes.ReplaceAll(list, sum(raw), sum([]byte(other)))
+	if err := errors.Join(os.WriteFile(path, []byte(other), 0o644), os.WriteFile(sums, list, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	s.Refused(t, h, 3, []string{"s390x", "hint: "}, clusters.InitArgs()...)
+}
+
+func sum(b []byte) []byte {
+	h := sha256.Sum256(b)
+	return hex.AppendEncode(nil, h[:])
 }
