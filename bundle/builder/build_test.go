@@ -17,6 +17,7 @@ import (
 	"kubebundle/bundle"
 	"kubebundle/bundle/builder"
 	"kubebundle/bundle/builder/buildertest"
+	"kubebundle/bundle/needs"
 	"kubebundle/imagestore"
 	"kubebundle/release"
 )
@@ -122,11 +123,11 @@ func TestBuild(t *testing.T) {
 			if err := b.Verify(t.Context()); err != nil {
 				t.Error(err)
 			}
-			needs, err := builder.Needs(t.Context(), b)
+			list, err := needs.Of(t.Context(), b)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := b.Contract().VerifyComplete(needs); err != nil {
+			if err := b.Contract().VerifyComplete(list); err != nil {
 				t.Error(err)
 			}
 			var files []string

@@ -9,11 +9,8 @@
 //
 // # Images of extra manifests
 //
-// Extra manifests travel as the exact bytes that were given. Their images are found at any depth: every list called
-// containers, initContainers or ephemeralContainers, image volumes, and any other `image:` that is written with a tag
-// or digest (custom resources of operators). What hides in strings, such as a template inside a ConfigMap, is not found:
-// name it with Request.Images. A container that would be pulled although it is present (imagePullPolicy Always, or
-// no policy and the tag latest) is a warning, because no registry will answer.
+// Extra manifests travel as the exact bytes that were given. Package needs finds their images; what it cannot find, such
+// as a template inside a ConfigMap, is named with Request.Images.
 //
 // # Streaming
 //

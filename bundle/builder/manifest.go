@@ -13,6 +13,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"kubebundle/bundle/needs"
 )
 
 // maxManifest is the largest extra manifest, in bytes. The installer holds it in memory.
@@ -24,8 +26,8 @@ type Manifest struct {
 	Source string `json:"source"` // file or URL, as given
 	Size   int64  `json:"size"`
 
-	data []byte
-	scan scan
+	data  []byte
+	found needs.Found
 }
 
 var oddNameRE = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
@@ -47,11 +49,11 @@ func (b *Builder) readManifest(ctx context.Context, i int, source string) (*Mani
 	if ext := path.Ext(name); ext != ".yml" && ext != ".yaml" && ext != ".json" {
 		name += ".yaml"
 	}
-	s, err := scanManifest(label, data)
+	found, err := needs.Scan(label, data)
 	if err != nil {
 		return nil, err
 	}
-	return &Manifest{Path: fmt.Sprintf("manifests/%02d-%s", i+1, name), Source: label, Size: int64(len(data)), data: data, scan: s}, nil
+	return &Manifest{Path: fmt.Sprintf("manifests/%02d-%s", i+1, name), Source: label, Size: int64(len(data)), data: data, found: found}, nil
 }
 
 func isURL(s string) bool { return strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://") }

@@ -63,8 +63,8 @@ func (b *Builder) Plan(ctx context.Context, req Request) (*Plan, error) {
 			continue
 		}
 		p.Manifests = append(p.Manifests, *m)
-		p.Warnings = append(p.Warnings, m.scan.warnings...)
-		for _, n := range m.scan.needs {
+		p.Warnings = append(p.Warnings, m.found.Warnings...)
+		for _, n := range m.found.Needs {
 			p.addImage(n.Ref, n.By)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kubebundle/bundle"
-	"kubebundle/bundle/builder"
+	"kubebundle/bundle/needs"
 )
 
 func (a *app) verifyCmd() *cobra.Command {
@@ -59,11 +59,11 @@ func (a *app) check(cmd *cobra.Command, path string, res *verified) error {
 	if err := b.Verify(cmd.Context()); err != nil {
 		return err
 	}
-	needs, err := builder.Needs(cmd.Context(), b)
+	list, err := needs.Of(cmd.Context(), b)
 	if err != nil {
 		return err
 	}
-	return c.VerifyComplete(needs)
+	return c.VerifyComplete(list)
 }
 
 // problems takes joined errors apart.

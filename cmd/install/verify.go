@@ -6,8 +6,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
-	"kubebundle/bundle"
-	"kubebundle/release"
+	"kubebundle/bundle/needs"
 )
 
 func (a *app) verifyCmd() *cobra.Command {
@@ -21,11 +20,11 @@ func (a *app) verifyCmd() *cobra.Command {
 			if err := b.Verify(cmd.Context()); err != nil {
 				return err
 			}
-			needs, err := needsOf(b)
+			list, err := needs.Of(cmd.Context(), b)
 			if err != nil {
 				return err
 			}
-			if err := b.Contract().VerifyComplete(needs); err != nil {
+			if err := b.Contract().VerifyComplete(list); err != nil {
 				return err
 			}
 			c := b.Contract()
@@ -36,22 +35,4 @@ func (a *app) verifyCmd() *cobra.Command {
 			return err
 		},
 	}
-}
-
-// needsOf lists the images that a cluster of the bundle's version asks for.
-func needsOf(b *bundle.Bundle) ([]bundle.Need, error) {
-	c := b.Contract()
-	r, err := releaseOf(c)
-	if err != nil {
-		return nil, err
-	}
-	images, err := r.Images(release.Arch(c.Arch))
-	if err != nil {
-		return nil, err
-	}
-	var out []bundle.Need
-	for _, img := range images {
-		out = append(out, bundle.Need{Ref: img.Ref, By: "Kubernetes " + c.KubernetesVersion})
-	}
-	return out, nil
 }

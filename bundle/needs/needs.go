@@ -1,4 +1,4 @@
-package builder
+package needs
 
 import (
 	"context"
@@ -10,9 +10,9 @@ import (
 	"kubebundle/release"
 )
 
-// Needs lists every image that an installation from an existing bundle can ask for: those of its Kubernetes version,
+// Of lists every image that an installation from an existing bundle can ask for: those of its Kubernetes version,
 // and those of its packed manifests. It does not trust the contract's list of images, only its version and options.
-func Needs(ctx context.Context, b *bundle.Bundle) ([]bundle.Need, error) {
+func Of(ctx context.Context, b *bundle.Bundle) ([]bundle.Need, error) {
 	c := b.Contract()
 	v, err := release.Parse(c.KubernetesVersion)
 	if err != nil {
@@ -27,9 +27,9 @@ func Needs(ctx context.Context, b *bundle.Bundle) ([]bundle.Need, error) {
 	if err != nil {
 		return nil, err
 	}
-	needs := make([]bundle.Need, 0, len(images))
+	all := make([]bundle.Need, 0, len(images))
 	for _, img := range images {
-		needs = append(needs, bundle.Need{Ref: img.Ref, By: "Kubernetes " + c.KubernetesVersion + " (" + string(img.Component) + ")"})
+		all = append(all, bundle.Need{Ref: img.Ref, By: "Kubernetes " + c.KubernetesVersion + " (" + string(img.Component) + ")"})
 	}
 	var paths []string
 	for _, f := range c.Files {
@@ -42,11 +42,11 @@ func Needs(ctx context.Context, b *bundle.Bundle) ([]bundle.Need, error) {
 		return nil, err
 	}
 	for _, p := range paths {
-		s, err := scanManifest(p, files[p])
+		s, err := Scan(p, files[p])
 		if err != nil {
 			return nil, fmt.Errorf("look for images: %w", err)
 		}
-		needs = append(needs, s.needs...)
+		all = append(all, s.Needs...)
 	}
-	return needs, nil
+	return all, nil
 }

@@ -1,15 +1,13 @@
-package builder
+package needs
 
 import (
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"kubebundle/bundle"
 )
 
-func TestScanManifest(t *testing.T) {
+func TestScan(t *testing.T) {
 	for name, tc := range map[string]struct {
 		in       string
 		want     []string // ref@line
@@ -56,7 +54,7 @@ spec:
 		"empty":         {"# nothing\n", nil, nil, "manifest f: holds no object"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := scanManifest("f", []byte(tc.in))
+			got, err := Scan("f", []byte(tc.in))
 			if tc.err != "" {
 				if err == nil || !strings.Contains(err.Error(), tc.err) {
 					t.Errorf("error %v, want one with %q", err, tc.err)
@@ -67,49 +65,34 @@ spec:
 				t.Fatal(err)
 			}
 			var refs []string
-			for _, n := range got.needs {
+			for _, n := range got.Needs {
 				refs = append(refs, n.Ref+"@"+strings.TrimPrefix(n.By, "f:"))
 			}
 			if diff := cmp.Diff(tc.want, refs); diff != "" {
 				t.Errorf("images (-want +got):\n%s", diff)
 			}
-			if len(got.warnings) != len(tc.warnings) {
-				t.Fatalf("warnings %q, want %q", got.warnings, tc.warnings)
+			if len(got.Warnings) != len(tc.warnings) {
+				t.Fatalf("warnings %q, want %q", got.Warnings, tc.warnings)
 			}
 			for i, w := range tc.warnings {
-				if !strings.Contains(got.warnings[i], w) {
-					t.Errorf("warning %q lacks %q", got.warnings[i], w)
+				if !strings.Contains(got.Warnings[i], w) {
+					t.Errorf("warning %q lacks %q", got.Warnings[i], w)
 				}
 			}
 		})
 	}
 }
 
-func TestSpellings(t *testing.T) {
-	p := &Plan{Images: []PlannedImage{{Ref: "coredns/coredns:1.0.6", Component: "coredns"}}}
-	p.addImage("docker.io/coredns/coredns:1.0.6", "f:1")
-	p.addImage("nginx", "f:2")
-	p.addImage("docker.io/library/nginx:latest", "f:3")
-	want := []bundle.Need{
-		{Ref: "coredns/coredns:1.0.6", By: "f:1"},
-		{Ref: "docker.io/library/nginx:latest", By: "f:2"},
-		{Ref: "docker.io/library/nginx:latest", By: "f:3"},
-	}
-	if diff := cmp.Diff(want, p.Needs()); diff != "" {
-		t.Errorf("needs (-want +got):\n%s", diff)
-	}
-}
-
-func FuzzScanManifest(f *testing.F) {
+func FuzzScan(f *testing.F) {
 	f.Add([]byte("apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: a\n    image: nginx\n"))
 	f.Add([]byte("apiVersion: v1\nkind: Pod\nspec: &s\n  containers: [*s]\n  <<: *s\n"))
 	f.Add([]byte("---\n---\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s, err := scanManifest("f", data)
+		s, err := Scan("f", data)
 		if err == nil {
-			for _, n := range s.needs {
-				if canonical(n.Ref) == "" {
-					t.Errorf("empty image in %q", data)
+			for _, n := range s.Needs {
+				if n.Ref == "" || n.By == "" {
+					t.Errorf("a need without name or place in %q", data)
 				}
 			}
 		}

@@ -1,4 +1,4 @@
-package builder
+package needs
 
 import (
 	"bytes"
@@ -13,14 +13,14 @@ import (
 	"kubebundle/bundle"
 )
 
-// scan is what a manifest asks for.
-type scan struct {
-	needs    []bundle.Need
-	warnings []string
+// Found is what a manifest asks for.
+type Found struct {
+	Needs    []bundle.Need
+	Warnings []string // file:line: what will not work without a registry
 }
 
-// scanManifest finds the images in a YAML (or JSON) file of any number of documents. file is for messages.
-func scanManifest(file string, data []byte) (scan, error) {
+// Scan finds the images in a YAML (or JSON) file of any number of documents. file is for messages.
+func Scan(file string, data []byte) (Found, error) {
 	s := &scanner{file: file}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	docs := 0
@@ -31,7 +31,7 @@ func scanManifest(file string, data []byte) (scan, error) {
 			break
 		}
 		if err != nil {
-			return scan{}, fmt.Errorf("manifest %s: %s", file, strings.TrimPrefix(err.Error(), "yaml: "))
+			return Found{}, fmt.Errorf("manifest %s: %s", file, strings.TrimPrefix(err.Error(), "yaml: "))
 		}
 		if len(doc.Content) == 1 && doc.Content[0].Tag == "!!null" {
 			continue // a comment between two ---
@@ -40,13 +40,13 @@ func scanManifest(file string, data []byte) (scan, error) {
 		s.document(&doc)
 	}
 	if docs == 0 {
-		return scan{}, fmt.Errorf("manifest %s: holds no object", file)
+		return Found{}, fmt.Errorf("manifest %s: holds no object", file)
 	}
-	return s.scan, errors.Join(s.errs...)
+	return s.Found, errors.Join(s.errs...)
 }
 
 type scanner struct {
-	scan
+	Found
 	file string
 	errs []error
 }
@@ -58,7 +58,7 @@ func (s *scanner) fail(n *yaml.Node, why string, args ...any) {
 }
 
 func (s *scanner) warn(n *yaml.Node, why string, args ...any) {
-	s.warnings = append(s.warnings, s.at(n)+": "+fmt.Sprintf(why, args...))
+	s.Warnings = append(s.Warnings, s.at(n)+": "+fmt.Sprintf(why, args...))
 }
 
 func (s *scanner) document(doc *yaml.Node) {
@@ -155,7 +155,7 @@ func (s *scanner) image(n, policy *yaml.Node) {
 		s.fail(n, "odd image %q: %v", n.Value, err)
 		return
 	}
-	s.needs = append(s.needs, bundle.Need{Ref: n.Value, By: s.at(n)})
+	s.Needs = append(s.Needs, bundle.Need{Ref: n.Value, By: s.at(n)})
 	tagged, isTagged := ref.(reference.Tagged)
 	latest := isTagged && tagged.Tag() == "latest"
 	switch {
@@ -179,7 +179,7 @@ func (s *scanner) loose(n *yaml.Node) {
 		}
 		return
 	}
-	s.needs = append(s.needs, bundle.Need{Ref: n.Value, By: s.at(n)})
+	s.Needs = append(s.Needs, bundle.Need{Ref: n.Value, By: s.at(n)})
 }
 
 // value finds a key of a mapping, aliases followed and merge keys (<<) included.
