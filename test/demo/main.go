@@ -103,13 +103,30 @@ func show(ctx context.Context, out io.Writer, c *clusters.Cluster) error {
 		{"A pod on " + worker + " asks a Service whose pod is on " + c.Hosts[0].Name, []string{"-n", "lab", "exec", pod, "--", "wget", "-qO-", "http://web.lab.svc.cluster.local/"}},
 		{"DNS", []string{"-n", "lab", "exec", pod, "--", "nslookup", "kubernetes.default.svc.cluster.local"}},
 	} {
-		answer, err := c.Kubectl(ctx, q.args...)
+		answer, err := eventually(ctx, c, q.args)
 		if err != nil {
 			return err
 		}
 		fmt.Fprintf(out, "\n%s\n$ kubectl %s\n%s", q.title, strings.Join(q.args, " "), answer)
 	}
 	return nil
+}
+
+// eventually asks again for a while: a pod is Ready before the kube-proxies of all nodes know it.
+func eventually(ctx context.Context, c *clusters.Cluster, args []string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		answer, err := c.Kubectl(ctx, args...)
+		if err == nil {
+			return answer, nil
+		}
+		select {
+		case <-ctx.Done():
+			return "", err
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // shown hides the token, which a terminal's history must not keep.

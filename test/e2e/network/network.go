@@ -5,6 +5,7 @@ package network
 import (
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -19,6 +20,11 @@ func Test(t *testing.T, s *suite.Suite) {
 	}
 	want := "hello from " + s.Server().Name
 	for _, h := range s.Cluster.Hosts {
+		// A pod is Ready before the kube-proxies of all nodes know it: until then a Service without endpoints refuses, on any cluster.
+		suite.Eventually(t, 30*time.Second, func() error {
+			_, err := s.Shell(t, h.Name, "nslookup kubernetes.default.svc.cluster.local")
+			return err
+		})
 		for _, name := range []string{"web", "web.lab", "web.lab.svc.cluster.local", web.Items[0].Status.PodIP + ":8080"} {
 			out, err := s.Shell(t, h.Name, "timeout 5 wget -q -O - http://"+name)
 			if err != nil || strings.TrimSpace(out) != want {
