@@ -47,7 +47,7 @@ test-differential: prepare ## every kubeadm that can be built against what we re
 	KUBEBUNDLE_DIFFERENTIAL=$(or $(VERSIONS),all) go test -count=1 -timeout 60m ./test/differential/...
 
 test-e2e: prepare ## real hosts, real Kubernetes, no network (root)
-	KUBEBUNDLE_E2E=1 go test -count=1 -timeout 45m -v ./test/e2e/...
+	KUBEBUNDLE_E2E=1 go test -count=1 -timeout 45m -v ./test/e2e
 
 test: VERSIONS = ci
 test: lint test-unit test-integration test-differential test-e2e ## everything (root)
