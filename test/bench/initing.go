@@ -94,7 +94,7 @@ func (b *bench) until(ctx context.Context, w *watch, c *clusters.Cluster, err er
 		return sample{}, err
 	}
 	if at.IsZero() {
-		return sample{}, errors.New("nobody saw the node get Ready")
+		return sample{}, fmt.Errorf("nobody saw the node get Ready; the last look: %w", w.last)
 	}
 	return sample{Wall: at.Sub(c.Timing.Start)}, nil
 }
@@ -114,6 +114,7 @@ func (b *bench) away(ctx context.Context, c *clusters.Cluster, err error) error 
 type watch struct {
 	cancel context.CancelFunc
 	ready  chan time.Time
+	last   error // why the last look saw nothing; to be read after stop
 }
 
 func (b *bench) watch(ctx context.Context) *watch {
@@ -130,13 +131,17 @@ func (b *bench) watch(ctx context.Context) *watch {
 			case <-tick.C:
 			}
 			if client == nil {
-				client = b.client()
+				client, w.last = b.client()
 				continue
 			}
-			if nodeReady(ctx, client) {
+			ready, err := nodeReady(ctx, client)
+			if ready {
 				w.ready <- time.Now()
 				tick.Stop()
 				return
+			}
+			if err != nil && ctx.Err() == nil { // the kubeconfig may have been read while it was being written
+				client, w.last = nil, err
 			}
 		}
 	}()
@@ -155,40 +160,39 @@ func (w *watch) stop() time.Time {
 	return <-w.ready
 }
 
-// client is nil as long as the host has no kubeconfig of an administrator.
-func (b *bench) client() kubernetes.Interface {
+// client fails as long as the host has no kubeconfig of an administrator.
+func (b *bench) client() (kubernetes.Interface, error) {
 	h, err := b.env.Lab.Host("cp1")
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	raw, err := os.ReadFile(filepath.Join(h.Root(), "etc/kubernetes/admin.conf"))
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	conf, err := clientcmd.RESTConfigFromKubeConfig(raw)
 	if err != nil { // half-written: the next tick reads it again
-		return nil
+		return nil, err
 	}
-	conf.QPS, conf.Timeout = 100, 2*time.Second
+	conf.QPS, conf.Burst, conf.Timeout = 100, 100, 2*time.Second
 	client, err := kubernetes.NewForConfig(conf)
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	return client
+	return client, nil
 }
 
-// nodeReady is false as long as there is no answer.
-func nodeReady(ctx context.Context, client kubernetes.Interface) bool {
+func nodeReady(ctx context.Context, client kubernetes.Interface) (bool, error) {
 	list, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return false
+		return false, err
 	}
 	for _, n := range list.Items {
 		for _, c := range n.Status.Conditions {
 			if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue {
-				return true
+				return true, nil
 			}
 		}
 	}
-	return false
+	return false, nil
 }
