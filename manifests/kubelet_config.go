@@ -52,8 +52,8 @@ func clusterKubeletConfig(c *Cluster) (map[string]any, error) {
 		"healthzBindAddress": ipv4Loopback,
 		"healthzPort":        kubeletHealthPort,
 	}
-	if isSince(c.Version, 22) {
-		doc["cgroupDriver"] = "systemd"
+	if d := KubeletCgroupDriver(c.Version); d != "cgroupfs" { // which is the kubelet's own default, and kubeadm writes nothing
+		doc["cgroupDriver"] = d
 	}
 	doc = overlay(doc, c.KubeletConfig)
 	doc["rotateCertificates"] = true
@@ -162,4 +162,13 @@ func kubeletFiles(c *Cluster, n *Node, doc map[string]any) ([]File, error) {
 		return nil, fmt.Errorf("render %s: %w", kubeletConfig, err)
 	}
 	return append(files, File{Path: kubeletConfig, Mode: readableFileMode, Data: data}), nil
+}
+
+// KubeletCgroupDriver is what the kubelet uses when nobody says otherwise: cgroupfs, its own default, and systemd from v1.22 on, where
+// kubeadm writes it when it is unset (CHANGELOG-1.22).
+func KubeletCgroupDriver(v *version.Version) string {
+	if isSince(v, 22) {
+		return "systemd"
+	}
+	return "cgroupfs"
 }

@@ -78,8 +78,7 @@ type runtimeFact struct {
 }
 
 type kubeletFact struct {
-	MaxSkew      int    `json:"maxSkew"`
-	CgroupDriver string `json:"cgroupDriver"`
+	MaxSkew int `json:"maxSkew"`
 }
 
 // patchState is what holds for one patch once all changes up to it are applied.
@@ -168,7 +167,7 @@ func (m *minorFact) validate() error {
 		return errors.New("a tool has no version")
 	case m.Runtime.MinContainerd == "" || len(m.Runtime.CRI) == 0:
 		return errors.New("runtime is incomplete")
-	case m.Kubelet.MaxSkew < 1 || m.Kubelet.CgroupDriver == "":
+	case m.Kubelet.MaxSkew < 1:
 		return errors.New("kubelet is incomplete")
 	}
 	first := m.at(0)

@@ -25,9 +25,6 @@ func (r *Release) CRIAPI() []string { return slices.Clone(r.minor.Runtime.CRI) }
 // Dockershim says whether this kubelet can drive Docker by itself: through v1.23.
 func (r *Release) Dockershim() bool { return r.minor.Runtime.Dockershim }
 
-// CgroupDriver is what kubeadm of this version sets for the kubelet when nothing is said: cgroupfs, and systemd from v1.22 on.
-func (r *Release) CgroupDriver() string { return r.minor.Kubelet.CgroupDriver }
-
 // Confidence says how the image names of this version are known; what only follows the rules of another version is inferred.
 func (r *Release) Confidence() Confidence {
 	if len(r.warnings) > 0 {

@@ -67,7 +67,7 @@ func render(t *testing.T, r *Release, a Arch) string {
 	}
 	fmt.Fprintf(&b, "etcd %s, coredns %s, pause %s\n", r.EtcdVersion(), r.CoreDNSVersion(), r.PauseVersion())
 	fmt.Fprintf(&b, "cri %v, containerd >= %s, dockershim %v\n", r.CRIAPI(), r.MinContainerd(), r.Dockershim())
-	fmt.Fprintf(&b, "skew %d, cgroup driver %s\n", r.KubeletMaxSkew(), r.CgroupDriver())
+	fmt.Fprintf(&b, "skew %d\n", r.KubeletMaxSkew())
 	fmt.Fprintf(&b, "confidence %s\n", r.Confidence())
 	for _, w := range r.Warnings() {
 		fmt.Fprintf(&b, "warning: %s\n", w)

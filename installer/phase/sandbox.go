@@ -15,6 +15,7 @@ import (
 	"kubebundle/bundle"
 	"kubebundle/installer/host"
 	"kubebundle/installer/step"
+	"kubebundle/manifests"
 	cruntime "kubebundle/runtime"
 	"kubebundle/runtime/containerd"
 )
@@ -58,7 +59,7 @@ func (s *State) kubeletDriver() string {
 	if d, ok := cfg["cgroupDriver"].(string); ok && d != "" {
 		return d
 	}
-	return s.Release.CgroupDriver()
+	return manifests.KubeletCgroupDriver(s.Release.Version)
 }
 
 // runtimeMisfits compares what the runtime says about itself with what the bundle needs.
