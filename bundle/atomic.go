@@ -58,6 +58,8 @@ func claim(f *os.File, name string) error {
 	return nil
 }
 
+func (a *atomicFile) Write(b []byte) (int, error) { return a.file.Write(b) }
+
 // abort removes what was written, unless it was committed.
 func (a *atomicFile) abort() {
 	if a.done {

@@ -25,6 +25,8 @@
 // The outer file is gzip because a host from 2018 has no zstd. It is a chain of gzip members: the small files are
 // deflated, the payload is stored, so unpacking costs a copy.
 //
+// A bundle may be cut into parts (WriteOptions.PartSize, OpenParts): the bytes of the file in pieces, and a list of them.
+//
 // # What a reader refuses
 //
 // A format number it does not know (the error names it), a digest or a size that differs from the contract, an entry

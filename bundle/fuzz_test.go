@@ -94,3 +94,35 @@ func FuzzArchive(f *testing.F) {
 		}
 	})
 }
+
+// FuzzList proves that a list of parts is either refused or names nothing but the parts of one file, in order.
+func FuzzList(f *testing.F) {
+	d := digestOf(nil)
+	l := &partsList{name: "k8s.tar.gz", size: 5, sha256: d, partSize: 3, parts: []Part{{Path: "k8s.tar.gz.001", SHA256: d}, {Path: "k8s.tar.gz.002", SHA256: d}}}
+	f.Add(l.encode())
+	f.Add([]byte("# whole x size 1 sha256 0 part-size 1\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		l, err := parseList("list", data)
+		if err != nil {
+			var corrupt *CorruptError
+			if !errors.As(err, &corrupt) {
+				t.Fatalf("not a CorruptError: %v", err)
+			}
+			return
+		}
+		var size int64
+		for _, p := range l.parts {
+			if !filepath.IsLocal(p.Path) || filepath.Base(p.Path) != p.Path || p.Size < 1 {
+				t.Errorf("part %q of %d bytes", p.Path, p.Size)
+			}
+			size += p.Size
+		}
+		if size != l.size {
+			t.Errorf("%d bytes in parts of a whole of %d", size, l.size)
+		}
+		again, err := parseList("list", l.encode())
+		if err != nil || len(again.parts) != len(l.parts) {
+			t.Errorf("refuses what it wrote: %v", err)
+		}
+	})
+}

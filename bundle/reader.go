@@ -77,17 +77,22 @@ func Open(dir string) (*Bundle, error) {
 // OpenArchive opens a .tar.gz bundle file without extracting it. Everything that lies before the payload is checked,
 // digests included.
 func OpenArchive(path string) (*Bundle, error) {
-	return open(&archiveSource{path: path}, path, "")
+	return open(fileSource(path), path, "")
 }
 
-// OpenPath opens what is at path: a folder or a .tar.gz.
+// OpenPath opens what is at path: a folder, a .tar.gz, or one that was cut into parts, by its list or any of its parts.
 func OpenPath(path string) (*Bundle, error) {
 	st, err := os.Stat(path)
+	if err == nil && st.IsDir() {
+		return Open(path)
+	}
+	if list, ok := listOf(path); ok {
+		if _, lerr := os.Lstat(list); err == nil || lerr == nil { // one of both is there
+			return OpenParts(list)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open bundle: %w", err)
-	}
-	if st.IsDir() {
-		return Open(path)
 	}
 	return OpenArchive(path)
 }

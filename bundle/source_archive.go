@@ -15,24 +15,31 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// archiveSource is a bundle as one .tar.gz.
-type archiveSource struct{ path string }
+// archiveSource is a bundle as one .tar.gz, or as the parts of one.
+type archiveSource struct {
+	name string
+	open func() (io.ReadCloser, error)
+}
+
+func fileSource(path string) *archiveSource {
+	return &archiveSource{name: filepath.Base(path), open: func() (io.ReadCloser, error) { return os.Open(path) }}
+}
 
 // archive is one pass over the .tar.gz.
 type archive struct {
-	file *os.File
+	file io.Closer
 	raw  *errReader
 	zr   *gzip.Reader
 	tr   *tar.Reader
 	name string
 }
 
-func (s *archiveSource) open() (*archive, error) {
-	f, err := os.Open(s.path)
+func (s *archiveSource) start() (*archive, error) {
+	f, err := s.open()
 	if err != nil {
 		return nil, err
 	}
-	a := &archive{file: f, name: filepath.Base(s.path), raw: &errReader{r: f}}
+	a := &archive{file: f, name: s.name, raw: &errReader{r: f}}
 	a.zr, err = gzip.NewReader(bufio.NewReaderSize(a.raw, 1<<20))
 	if err != nil {
 		_ = f.Close() // only read from
@@ -135,7 +142,7 @@ func (a *archive) small(name string, size, limit int64) ([]byte, error) {
 }
 
 func (s *archiveSource) scan(bool) (*head, error) {
-	a, err := s.open()
+	a, err := s.start()
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +151,7 @@ func (s *archiveSource) scan(bool) (*head, error) {
 }
 
 func (s *archiveSource) payload() (io.ReadCloser, error) {
-	a, err := s.open()
+	a, err := s.start()
 	if err != nil {
 		return nil, err
 	}

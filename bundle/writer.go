@@ -42,6 +42,7 @@ type Content interface {
 type WriteOptions struct {
 	Compression Compression      // "" is CompressionDefault
 	ModTime     time.Time        // of every entry; zero is 1980-01-01 UTC
+	PartSize    int64            // cut the file into parts of that many bytes; 0 is one file
 	Progress    func(WriteEvent) // nil discards; called from the writing goroutine
 }
 
@@ -57,6 +58,8 @@ type Result struct {
 	Path     string
 	Size     int64
 	SHA256   string // sha256:<hex> of the .tar.gz
+	Parts    []Part // with WriteOptions.PartSize: there is no file at Path but these
+	List     string // and this one, which names them
 	Contract *Contract
 }
 
@@ -69,11 +72,13 @@ var epoch = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 // The compressed payload goes to a nameless temporary file beside path first, because bundle.json comes before it and
 // holds its digest. Memory does not grow with the content: about 300 MiB for the encoder, a few MiB for the rest.
 // On any error, and when ctx is cancelled, nothing is left behind and an older file at path is as it was.
+//
+// With PartSize the parts and their list take the place of path; see OpenParts.
 func Write(ctx context.Context, path string, c *Contract, content Content, o WriteOptions) (*Result, error) {
 	if err := prepare(c, &o); err != nil {
 		return nil, fmt.Errorf("write %s: %w", path, err)
 	}
-	out, err := createAtomic(path)
+	out, err := create(path, o.PartSize)
 	if err != nil {
 		return nil, fmt.Errorf("write %s: %w", path, err)
 	}
@@ -93,7 +98,7 @@ func Write(ctx context.Context, path string, c *Contract, content Content, o Wri
 	if _, err := tmp.Seek(0, io.SeekStart); err != nil {
 		return nil, fmt.Errorf("write %s: %w", path, err)
 	}
-	res, err := writeArchive(ctx, out.file, c, content, tmp, o)
+	res, err := writeArchive(ctx, out, c, content, tmp, o)
 	if err != nil {
 		return nil, fmt.Errorf("write %s: %w", path, err)
 	}
@@ -101,7 +106,17 @@ func Write(ctx context.Context, path string, c *Contract, content Content, o Wri
 		return nil, fmt.Errorf("write %s: %w", path, err)
 	}
 	res.Path = path
+	if p, ok := out.(*partsOutput); ok {
+		res.Parts, res.List = p.parts, p.list.path
+	}
 	return res, nil
+}
+
+func create(path string, partSize int64) (output, error) {
+	if partSize > 0 {
+		return createParts(path, partSize)
+	}
+	return createAtomic(path)
 }
 
 // prepare checks what the caller gave, before anything is written.

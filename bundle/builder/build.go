@@ -47,7 +47,7 @@ func (b *Builder) Build(ctx context.Context, p *Plan) (*Result, error) {
 			track := newTracker(c, c.Entries())
 			var err error
 			written, err = bundle.Write(gctx, p.Output, c, content, bundle.WriteOptions{
-				Compression: p.req.Compression, ModTime: p.req.ModTime, Progress: func(e bundle.WriteEvent) { b.tell(track.event(e)) },
+				Compression: p.req.Compression, ModTime: p.req.ModTime, PartSize: p.req.PartSize, Progress: func(e bundle.WriteEvent) { b.tell(track.event(e)) },
 			})
 			if !content.retry(err) {
 				return err
@@ -60,7 +60,11 @@ func (b *Builder) Build(ctx context.Context, p *Plan) (*Result, error) {
 		}
 		return nil, err
 	}
-	b.tell(Event{Stage: StageFinish, Name: p.Output, Done: written.Size, Size: written.Size})
+	name := p.Output
+	if n := len(written.Parts); n > 0 {
+		name = fmt.Sprintf("%s in %d parts", name, n)
+	}
+	b.tell(Event{Stage: StageFinish, Name: name, Done: written.Size, Size: written.Size})
 	for _, img := range images {
 		for _, w := range img.Warnings {
 			warnings = append(warnings, img.Ref+": "+w)

@@ -31,6 +31,7 @@ type Request struct {
 	Output      string             // path of the .tar.gz
 	Compression bundle.Compression // "" is bundle.CompressionDefault
 	ModTime     time.Time          // of every entry; zero is bundle's own fixed time
+	PartSize    int64              // of the parts of the output, in bytes; 0 is one file
 	Builder     string             // version of the program, for the contract
 }
 

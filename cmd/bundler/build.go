@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"kubebundle/bundle"
@@ -32,6 +35,7 @@ type buildFlags struct {
 	outputFile  string
 	installer   string
 	compression string
+	split       string
 	dryRun      bool
 
 	jobs            int
@@ -54,7 +58,11 @@ CNI plugins with their published checksums checked, the kubelet's units, the giv
 they name, and the installer. Standard output has one line per bundle: its path and its digest.
 
 Downloads go through a cache; a build that was ended goes on from there. The same inputs give the same bytes, whatever
-the cache, the mirrors and the number of jobs; SOURCE_DATE_EPOCH sets the time of the files inside.`,
+the cache, the mirrors and the number of jobs; SOURCE_DATE_EPOCH sets the time of the files inside.
+
+For media that hold no large files, --split cuts the bundle into parts FILE.001, FILE.002 and so on, with a list
+FILE.sha256 beside them. There: sha256sum -c FILE.sha256 && cat FILE.??? | tar xz. verify, inspect and the installer's
+--bundle take the parts as they are.`,
 		Example: `  bundler build --version v1.34.4 --arch amd64 --arch arm64 --manifest kube-flannel.yml
   bundler build --version v1.10.6 --arch arm64 --registry-mirror registry.k8s.io=mirror.example.com/k8s`,
 		Args: noArgs,
@@ -70,6 +78,7 @@ the cache, the mirrors and the number of jobs; SOURCE_DATE_EPOCH sets the time o
 	fs.StringVar(&f.outputFile, "output-file", "", "`file` to write instead, for one architecture")
 	fs.StringVar(&f.installer, "installer", "", "`path` of the installer to pack; %ARCH stands for the architecture (default: install-linux-ARCH beside this program)")
 	fs.StringVar(&f.compression, "compression", string(bundle.CompressionDefault), "`effort` of the encoder, fast or default; fast is 8 times quicker and the file 1.5 times as large")
+	fs.StringVar(&f.split, "split", "", "cut each bundle into parts of this `size`, as in 4GB (the most that FAT holds is 4GiB less one byte) or 700MB")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "only print what would be packed")
 	fs.IntVarP(&f.jobs, "jobs", "j", 4, "`number` of downloads at a time")
 	fs.IntVar(&f.retries, "retries", 5, "`number` of new tries after a download failed; 0 for none")
@@ -82,12 +91,20 @@ the cache, the mirrors and the number of jobs; SOURCE_DATE_EPOCH sets the time o
 
 // built is what `build -o json` prints per bundle.
 type built struct {
-	Path         string   `json:"path"`
-	SHA256       string   `json:"sha256"`
-	Size         int64    `json:"size"`
-	Arch         string   `json:"arch"`
-	Uncompressed int64    `json:"uncompressed"`
-	Warnings     []string `json:"warnings"`
+	Path         string      `json:"path"`
+	SHA256       string      `json:"sha256"`
+	Size         int64       `json:"size"`
+	Parts        []builtPart `json:"parts,omitempty"` // then there is no file at Path
+	List         string      `json:"list,omitempty"`  // names the parts
+	Arch         string      `json:"arch"`
+	Uncompressed int64       `json:"uncompressed"`
+	Warnings     []string    `json:"warnings"`
+}
+
+type builtPart struct {
+	Path   string `json:"path"`
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
 }
 
 func (a *app) build(cmd *cobra.Command, f *buildFlags) error {
@@ -125,13 +142,17 @@ func (a *app) build(cmd *cobra.Command, f *buildFlags) error {
 			return err
 		}
 		ui.warn(res.Warnings)
-		results = append(results, built{
-			Path: res.Path, SHA256: res.SHA256, Size: res.Size, Arch: string(p.Arch), Uncompressed: res.Contract.Payload.Uncompressed,
+		r := built{
+			Path: res.Path, SHA256: res.SHA256, Size: res.Size, List: res.List, Arch: string(p.Arch), Uncompressed: res.Contract.Payload.Uncompressed,
 			Warnings: append([]string{}, res.Warnings...),
-		})
+		}
+		for _, part := range res.Parts {
+			r.Parts = append(r.Parts, builtPart(part))
+		}
+		results = append(results, r)
 		if a.output == "text" {
 			ui.close() // the result must not land in a bar
-			if _, err := fmt.Fprintf(a.out, "%s  %s\n", res.Path, res.SHA256); err != nil {
+			if err := r.print(a.out); err != nil {
 				return err
 			}
 		}
@@ -140,6 +161,32 @@ func (a *app) build(cmd *cobra.Command, f *buildFlags) error {
 		return a.printJSON(results)
 	}
 	return nil
+}
+
+// print writes a line per file: the bundle, or each of its parts.
+func (b *built) print(w io.Writer) error {
+	if len(b.Parts) == 0 {
+		_, err := fmt.Fprintf(w, "%s  %s\n", b.Path, b.SHA256)
+		return err
+	}
+	for _, p := range b.Parts {
+		if _, err := fmt.Fprintf(w, "%s  %s\n", p.Path, p.SHA256); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// partSize reads --split.
+func partSize(cmd *cobra.Command, s string) (int64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	n, err := humanize.ParseBytes(s)
+	if err != nil || n == 0 || n > math.MaxInt64 {
+		return 0, usageHint(cmd, "--split %q: not a size; write it as in 4GB, 700MB or 650MiB", s)
+	}
+	return int64(n), nil
 }
 
 // requests makes one request per architecture.
@@ -163,6 +210,10 @@ func (a *app) requests(cmd *cobra.Command, f *buildFlags) ([]builder.Request, er
 	if f.jobs < 1 || f.retries < 0 {
 		return nil, usageHint(cmd, "--jobs must be at least 1 and --retries at least 0")
 	}
+	split, err := partSize(cmd, f.split)
+	if err != nil {
+		return nil, err
+	}
 	epoch, err := sourceDateEpoch(a.getenv("SOURCE_DATE_EPOCH"))
 	if err != nil {
 		return nil, err
@@ -182,7 +233,7 @@ func (a *app) requests(cmd *cobra.Command, f *buildFlags) ([]builder.Request, er
 			Manifests: f.manifests, Images: images, NoCrictl: f.noCrictl,
 			Installer:   strings.ReplaceAll(f.installer, "%ARCH", string(arch)),
 			Output:      f.outputFile,
-			Compression: bundle.Compression(f.compression), ModTime: epoch, Builder: programVersion(),
+			Compression: bundle.Compression(f.compression), ModTime: epoch, PartSize: split, Builder: programVersion(),
 		}
 		if r.Installer == "" && !f.dryRun { // a dry run needs none
 			r.Installer = builder.InstallerPath(a.executable, arch)

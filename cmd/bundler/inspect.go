@@ -13,9 +13,9 @@ import (
 
 func (a *app) inspectCmd() *cobra.Command {
 	return &cobra.Command{
-		Use:   "inspect FILE|FOLDER",
+		Use:   "inspect FILE|PART|FOLDER",
 		Short: "Tell what is in a bundle",
-		Long:  "Tell what is in a bundle: its contract, for people, or with -o json as it stands in bundle.json.",
+		Long:  "Tell what is in a bundle: its contract, for people, or with -o json as it stands in bundle.json. Of a bundle in parts\ngive any part, or the list.",
 		Args:  oneBundle,
 		RunE:  func(_ *cobra.Command, args []string) error { return a.inspect(args[0]) },
 	}

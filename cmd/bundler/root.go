@@ -77,7 +77,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 // oneBundle wants the path of a bundle.
 func oneBundle(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
-		return usageHint(cmd, "%s takes one bundle, a .tar.gz or a folder, not %d arguments", cmd.CommandPath(), len(args))
+		return usageHint(cmd, "%s takes one bundle, a .tar.gz, a part of one or a folder, not %d arguments", cmd.CommandPath(), len(args))
 	}
 	return nil
 }

@@ -12,11 +12,13 @@ import (
 
 func (a *app) verifyCmd() *cobra.Command {
 	return &cobra.Command{
-		Use:   "verify FILE|FOLDER",
+		Use:   "verify FILE|PART|FOLDER",
 		Short: "Check every byte of a bundle, and that it is complete",
 		Long: `Check every byte of a bundle against its contract, and the contract against itself: from the registry's manifest to the
 config to the layers. Then check that every image that an installation can ask for is inside: those of the Kubernetes
-version, and those that the packed manifests name. Every problem is reported.`,
+version, and those that the packed manifests name. Every problem is reported.
+
+Of a bundle in parts give any part, or the list. A part that is missing, cut off, foreign or out of order is named.`,
 		Args: oneBundle,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.verify(cmd, args[0]) },
 	}

@@ -53,7 +53,7 @@ func (a *app) root() *cobra.Command {
 		Args:          noArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.PersistentFlags().StringVar(&a.bundlePath, "bundle", "", "`path` of the bundle, a folder or a .tar.gz (default: the folder of this program)")
+	cmd.PersistentFlags().StringVar(&a.bundlePath, "bundle", "", "`path` of the bundle, a folder, a .tar.gz or a part of one (default: the folder of this program)")
 	cmd.PersistentFlags().StringVarP(&a.output, "output", "o", "text", "text or json")
 	cmd.PersistentFlags().IntVarP(&a.verbose, "v", "v", 0, "`level` of detail: 1 also tells each step, 2 also why")
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"kubebundle/bundle"
 	"kubebundle/bundle/bundletest"
 	"kubebundle/installer/host"
 	"kubebundle/manifests"
@@ -187,6 +188,11 @@ func makeBundles(t *testing.T, dir string) string {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+	inParts := fill(runtime.GOARCH, "")
+	path := filepath.Join(dir, "parts.tar.gz")
+	if _, err := bundle.Write(t.Context(), path, &inParts.Contract, inParts.Content(), bundle.WriteOptions{Compression: bundle.CompressionFast, PartSize: 3000}); err != nil {
+		t.Fatal(err)
 	}
 	return whole
 }
