@@ -10,8 +10,10 @@ type Info struct {
 	Name         string   // "containerd" or "docker"
 	Version      string   // 1.6.20
 	Socket       string   // unix:///run/containerd/containerd.sock
-	SandboxImage string   // the pause image that the runtime is configured with, "" if it has none of its own
+	CRI          string   // where CRI is served for it, if not at Socket: cri-dockerd in front of Docker
+	SandboxImage string   // the pause image that the runtime is configured with, "" if it has none of its own, or does not tell
 	CgroupDriver string   // "systemd", "cgroupfs", "" if it cannot be told
+	TellsDriver  bool     // a kubelet can ask for the driver through CRI (RuntimeConfig)
 	Root         string   // where it keeps its data, "" if it does not tell
 	CNIBinDirs   []string // where it looks for CNI plugins, nil if it does not tell
 }

@@ -19,7 +19,7 @@ func openRuntime(ctx context.Context, socket string, log *slog.Logger) (cruntime
 // undecided stands for the socket where several runtimes are found; it comes out of a configuration only if the user named none either.
 const undecided = "unix:///undecided"
 
-// findSocket looks for the runtime. Where there is none, the usual one is taken and preflight says that it is missing.
+// findSocket looks for the runtime. Where there is none, the one that should be there is taken and preflight says that it is missing.
 func findSocket(h host.Reader, dockershim bool) (socket string, several error) {
 	isSocket := func(p string) bool {
 		fi, err := h.Stat(p)
@@ -30,8 +30,12 @@ func findSocket(h host.Reader, dockershim bool) (socket string, several error) {
 	if errors.As(err, &ambiguous) {
 		return undecided, usagef("", "%w", err)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, open.ErrNoCRIDockerd):
+		return open.CRIDockerd, nil
+	case err != nil:
 		return open.Containerd, nil
+	default:
+		return socket, nil
 	}
-	return socket, nil
 }

@@ -81,7 +81,7 @@ func (Discovery) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step
 	if err := s.checkName(limit, n, r); err != nil {
 		return nil, err
 	}
-	return nil, s.checkKubeletConfig()
+	return nil, s.checkKubeletConfig(ctx, r)
 }
 
 // NameTakenError says that another host is the node of this name. A second one would take over its identity.
@@ -187,16 +187,35 @@ func endpointOf(server string) string {
 
 // checkKubeletConfig applies what the cluster tells its kubelets to this host: the checks that preflight could not make before the
 // cluster was known.
-func (s *State) checkKubeletConfig() error {
-	if s.KubeletCM == nil {
-		return nil
+func (s *State) checkKubeletConfig(ctx context.Context, r host.Reader) error {
+	var found []Problem
+	if info, err := s.runtimeInfo(ctx); err == nil {
+		if p := s.dockerDriver(r, info); p != nil {
+			found = append(found, *p)
+		}
 	}
+	if s.KubeletCM != nil {
+		more, err := s.kubeletConfigProblems()
+		if err != nil {
+			return err
+		}
+		found = append(found, more...)
+	}
+	applyIgnores(found, s.Join.IgnorePreflightErrors)
+	s.Problems = append(s.Problems, found...)
+	if len(ofLevel(found, LevelError)) > 0 {
+		return &PreflightError{Problems: found}
+	}
+	return nil
+}
+
+func (s *State) kubeletConfigProblems() ([]Problem, error) {
 	var f struct {
 		FailSwapOn   *bool `json:"failSwapOn"`
 		FailCgroupV1 *bool `json:"failCgroupV1"`
 	}
 	if err := yaml.Unmarshal([]byte(s.KubeletCM.Data["kubelet"]), &f); err != nil {
-		return fmt.Errorf("read ConfigMap kube-system/%s: %w", s.KubeletCM.Name, err)
+		return nil, fmt.Errorf("read ConfigMap kube-system/%s: %w", s.KubeletCM.Name, err)
 	}
 	var found []Problem
 	if len(s.Facts.SwapDevices) > 0 && (f.FailSwapOn == nil || *f.FailSwapOn) {
@@ -213,10 +232,5 @@ func (s *State) checkKubeletConfig() error {
 			Advice: "boot with systemd.unified_cgroup_hierarchy=1, or set failCgroupV1: false in ConfigMap kube-system/" + s.KubeletCM.Name,
 		})
 	}
-	applyIgnores(found, s.Join.IgnorePreflightErrors)
-	s.Problems = append(s.Problems, found...)
-	if len(ofLevel(found, LevelError)) > 0 {
-		return &PreflightError{Problems: found}
-	}
-	return nil
+	return found, nil
 }

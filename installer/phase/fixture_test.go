@@ -119,7 +119,7 @@ func (f *fakeRuntime) Missing(_ context.Context, images []cruntime.Image) ([]cru
 func goodRuntime() *fakeRuntime {
 	return &fakeRuntime{info: cruntime.Info{
 		Name: "containerd", Version: "2.2.0", Socket: "unix:///run/containerd/containerd.sock",
-		SandboxImage: "registry.k8s.io/pause:3.10.1", CgroupDriver: "systemd", Root: "/var/lib/containerd",
+		SandboxImage: "registry.k8s.io/pause:3.10.1", CgroupDriver: "systemd", TellsDriver: true, Root: "/var/lib/containerd",
 	}}
 }
 

@@ -37,13 +37,12 @@ func (LoadImages) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Ste
 		if err != nil || !s.ConfigureRuntime {
 			return nil, &RuntimeConfigError{Info: info, Misfits: misfits, Edit: edit, Err: err}
 		}
-		unit := info.Name + ".service"
 		steps = append(steps, step.File{Path: edit.Path, Mode: edit.Mode, Data: edit.Data})
 		if len(edit.Lines) > 0 {
-			steps = append(steps, step.Unit{Name: unit, Start: true, Files: []string{edit.Path}})
+			steps = append(steps, step.Unit{Name: edit.Unit, Start: true, Files: []string{edit.Path}})
 		} else {
 			// The file is right and the daemon is not: it runs since before the file changed.
-			steps = append(steps, restart(unit))
+			steps = append(steps, restart(edit.Unit))
 		}
 		steps = append(steps, runtimeAnswers(info.Name))
 	}

@@ -3,7 +3,6 @@ package phase
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"path"
 	"strings"
@@ -20,19 +19,11 @@ import (
 func (in *inspection) runtime(ctx context.Context) {
 	info, err := in.s.runtimeInfo(ctx)
 	if err != nil {
-		p := Problem{Check: "CRI", Level: LevelError, Message: fmt.Sprintf("no container runtime answers: %v", err)}
-		if st, err := in.r.UnitState(ctx, "containerd.service"); err == nil && st.Exists && !st.Active {
-			p.Fix = "systemctl enable --now containerd"
-		} else {
-			p.Advice = "install containerd and start it, or name its socket with --cri-socket"
-		}
-		in.add(p)
+		in.noRuntime(ctx, err)
 		return
 	}
-	if info.Name == "docker" && !in.s.Release.Dockershim() {
-		in.failAdvise("CRI", "use containerd: Docker's own containerd serves if its CRI plugin is enabled in /etc/containerd/config.toml",
-			"the runtime is Docker, which the kubelet of %s cannot drive", in.contract.KubernetesVersion)
-		return
+	if info.Name == "docker" {
+		in.docker(info)
 	}
 	if info.Name != "containerd" {
 		return

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/version"
 	"sigs.k8s.io/yaml"
 
 	"kubebundle/bundle"
@@ -37,43 +36,54 @@ type RuntimeMisfit struct {
 // drivers make two owners of one hierarchy, and pods are killed at random; on v1 it is bad style that works.
 func (s *State) runtimeWant(c *bundle.Contract, info cruntime.Info) containerd.Want {
 	want := containerd.Want{SandboxImage: pauseImage(c), CNIBinDir: cniBinDir}
-	v, err := version.ParseGeneric(info.Version)
-	asks := err == nil && v.Major() >= 2 && s.version().Minor() >= 31
-	if !asks && s.Facts.CgroupVersion == 2 {
-		want.CgroupDriver = s.kubeletDriver()
+	if !(info.TellsDriver && s.version().Minor() >= asksDriver) && s.Facts.CgroupVersion == 2 {
+		want.CgroupDriver, _ = s.kubeletDriver(info)
 	}
 	return want
 }
 
-// kubeletDriver is the cgroup driver that the kubelet of this node is told.
-func (s *State) kubeletDriver() string {
+// asksDriver is the first minor whose kubelet asks the runtime for the cgroup driver unless it is told not to (KEP-4033).
+const asksDriver = 31
+
+// kubeletDriver is the cgroup driver that the kubelet of this node is told, and who says so.
+func (s *State) kubeletDriver(info cruntime.Info) (driver, said string) {
+	for _, a := range s.registration().KubeletExtraArgs {
+		if a.Name == "cgroup-driver" {
+			return a.Value, "kubeletExtraArgs cgroup-driver"
+		}
+	}
 	var cfg map[string]any
+	said = "cgroupDriver in the KubeletConfiguration"
 	switch {
 	case s.Init != nil:
 		cfg = s.Init.KubeletConfig
 	case s.KubeletCM != nil:
+		said = "cgroupDriver in ConfigMap kube-system/" + s.KubeletCM.Name
 		if err := yaml.Unmarshal([]byte(s.KubeletCM.Data["kubelet"]), &cfg); err != nil {
 			s.log().Debug("the cluster's kubelet configuration cannot be read", "err", err)
 		}
 	}
 	if d, ok := cfg["cgroupDriver"].(string); ok && d != "" {
-		return d
+		return d, said
 	}
-	return manifests.KubeletCgroupDriver(s.Release.Version)
+	if s.version().Minor() < 22 && info.CgroupDriver != "" {
+		return info.CgroupDriver, "the runtime's" // given to it as a flag: manifests.KubeletFiles
+	}
+	return manifests.KubeletCgroupDriver(s.Release.Version), "the default of v" + s.version().String()
 }
 
 // runtimeMisfits compares what the runtime says about itself with what the bundle needs.
 func runtimeMisfits(info cruntime.Info, want containerd.Want) []RuntimeMisfit {
+	var out []RuntimeMisfit
+	if want.SandboxImage != "" && info.SandboxImage != "" && info.SandboxImage != want.SandboxImage {
+		out = append(out, RuntimeMisfit{"SandboxImage", fmt.Sprintf("it starts every pod with sandbox image %s, and the bundle has %s", info.SandboxImage, want.SandboxImage)})
+	}
 	if info.Name != "containerd" {
-		return nil // Docker is told by the kubelet
+		return out // dockershim is told by the kubelet; for Docker's cgroup driver see dockerDriver
 	}
 	// A containerd that answers, and tells nothing of what only CRI knows, has CRI switched off: Docker's packages ship it so.
 	if info.Root == "" && info.SandboxImage == "" && info.CgroupDriver == "" {
 		return []RuntimeMisfit{{"CRI", "its CRI plugin is switched off, so the kubelet cannot use it"}}
-	}
-	var out []RuntimeMisfit
-	if want.SandboxImage != "" && info.SandboxImage != "" && info.SandboxImage != want.SandboxImage {
-		out = append(out, RuntimeMisfit{"SandboxImage", fmt.Sprintf("it starts every pod with sandbox image %s, and the bundle has %s", info.SandboxImage, want.SandboxImage)})
 	}
 	if want.CgroupDriver != "" && info.CgroupDriver != "" && info.CgroupDriver != want.CgroupDriver {
 		out = append(out, RuntimeMisfit{"CgroupDriver", fmt.Sprintf("its cgroup driver is %s and the kubelet's is %s, which on cgroup v2 kills pods at random", info.CgroupDriver, want.CgroupDriver)})
@@ -86,6 +96,7 @@ func runtimeMisfits(info cruntime.Info, want containerd.Want) []RuntimeMisfit {
 
 // ConfigEdit is a configuration file of the runtime as it should be.
 type ConfigEdit struct {
+	Unit  string // reads it
 	Path  string
 	Mode  fs.FileMode
 	Data  []byte
@@ -94,7 +105,10 @@ type ConfigEdit struct {
 
 // runtimeEdit is the runtime's configuration with what the bundle needs.
 func (s *State) runtimeEdit(ctx context.Context, r host.Reader, info cruntime.Info, want containerd.Want) (*ConfigEdit, error) {
-	e := &ConfigEdit{Path: containerd.DefaultConfig, Mode: 0o644}
+	if info.Name == "docker" {
+		return criDockerdEdit(r, want.SandboxImage)
+	}
+	e := &ConfigEdit{Unit: "containerd.service", Path: containerd.DefaultConfig, Mode: 0o644}
 	rt, err := s.Runtime(ctx)
 	if err != nil {
 		return nil, err
@@ -145,12 +159,16 @@ func (e *RuntimeConfigError) Hint() string {
 	}
 	if len(e.Edit.Lines) == 0 {
 		// The file says the right thing already: the daemon has not read it, or another file overrides it.
-		return fmt.Sprintf("%s is right already: systemctl restart %s", e.Edit.Path, e.Info.Name)
+		return fmt.Sprintf("%s is right already: systemctl restart %s", e.Edit.Path, e.Edit.Unit)
 	}
 	// "[table]: key = value" as it stands in a file: the table's header, then its line.
 	toml := strings.ReplaceAll(strings.Join(e.Edit.Lines, "\n"), "]: ", "]\n")
-	return fmt.Sprintf("run again with --configure-runtime, or write into %s\n    %s\nand run: systemctl restart %s",
-		e.Edit.Path, strings.ReplaceAll(toml, "\n", "\n    "), e.Info.Name)
+	reload := ""
+	if step.InUnitDir(e.Edit.Path) {
+		reload = "systemctl daemon-reload && "
+	}
+	return fmt.Sprintf("run again with --configure-runtime, or write into %s\n    %s\nand run: %ssystemctl restart %s",
+		e.Edit.Path, strings.ReplaceAll(toml, "\n", "\n    "), reload, e.Edit.Unit)
 }
 
 // runtimeAnswers waits until a restarted runtime can be asked again.

@@ -35,7 +35,9 @@ func TestRuntimeThatDoesNotFit(t *testing.T) {
 			`bin_dir = "/opt/cni/bin"`, `bin_dir = "/opt/cni/bin"`,
 		},
 		{
-			"cgroup driver", func(rt *fakeRuntime) { rt.info.Version, rt.info.CgroupDriver = "1.6.20", "cgroupfs" }, "version = 2\n", "CgroupDriver",
+			"cgroup driver", func(rt *fakeRuntime) {
+				rt.info.Version, rt.info.CgroupDriver, rt.info.TellsDriver = "1.6.20", "cgroupfs", false
+			}, "version = 2\n", "CgroupDriver",
 			"SystemdCgroup = true", "SystemdCgroup = true",
 		},
 		{
@@ -102,11 +104,12 @@ func TestCgroupDriverCountsOnlyWhereItMust(t *testing.T) {
 	for name, c := range map[string]struct {
 		breaks func(s *State, rt *fakeRuntime)
 	}{
-		"containerd 2 is asked by the kubelet": {func(_ *State, rt *fakeRuntime) { rt.info.Version = "2.2.0" }},
-		"cgroup v1":                            {func(s *State, rt *fakeRuntime) { s.Facts.CgroupVersion, rt.info.Version = 1, "1.7.28" }},
+		"containerd 2 is asked by the kubelet": {func(_ *State, _ *fakeRuntime) {}},
+		"cgroup v1":                            {func(s *State, rt *fakeRuntime) { s.Facts.CgroupVersion, rt.info.TellsDriver = 1, false }},
+		"an old kubelet is told the runtime's": {func(s *State, rt *fakeRuntime) { s.Release, rt.info.TellsDriver = testRelease(t, "v1.20.15"), false }},
 		"the user wants cgroupfs": {func(s *State, rt *fakeRuntime) {
 			s.Init.KubeletConfig = map[string]any{"cgroupDriver": "cgroupfs"}
-			rt.info.Version = "1.7.28"
+			rt.info.TellsDriver = false
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -51,7 +51,7 @@ func (r *Runtime) Info(ctx context.Context) (cruntime.Info, error) {
 		return cruntime.Info{}, fmt.Errorf("ask containerd at %s for its CRI configuration: %w", r.socket, err)
 	}
 	info.Root = cfg.ContainerdRootDir
-	info.CgroupDriver = r.cgroupDriver(ctx, cfg)
+	info.CgroupDriver, info.TellsDriver = r.cgroupDriver(ctx, cfg)
 	info.CNIBinDirs = cfg.CNI.BinDirs
 	if len(info.CNIBinDirs) == 0 && cfg.CNI.BinDir != "" {
 		info.CNIBinDirs = []string{cfg.CNI.BinDir}
@@ -76,21 +76,21 @@ func (r *Runtime) criConfig(ctx context.Context) (criConfig, error) {
 }
 
 // cgroupDriver asks CRI where it can be asked (containerd 2.0), else reads the options of the default runtime.
-func (r *Runtime) cgroupDriver(ctx context.Context, cfg criConfig) string {
+func (r *Runtime) cgroupDriver(ctx context.Context, cfg criConfig) (driver string, tells bool) {
 	if rc, err := r.criRuntimeConfig(ctx); err == nil && rc.GetLinux() != nil {
 		if rc.GetLinux().GetCgroupDriver() == criv1.CgroupDriver_CGROUPFS {
-			return "cgroupfs"
+			return "cgroupfs", true
 		}
-		return "systemd"
+		return "systemd", true
 	}
 	def, ok := cfg.Containerd.Runtimes[cfg.Containerd.DefaultRuntimeName]
 	if !ok {
-		return ""
+		return "", false
 	}
 	if on, ok := def.Options["SystemdCgroup"].(bool); (ok && on) || cfg.SystemdCgroup {
-		return "systemd"
+		return "systemd", false
 	}
-	return "cgroupfs"
+	return "cgroupfs", false
 }
 
 // snapshotter is the one that CRI will look for the images in.

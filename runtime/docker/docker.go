@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	cruntime "kubebundle/runtime"
+	"kubebundle/runtime/cri"
 )
 
 // DefaultSocket is where Docker listens unless told otherwise.
@@ -21,6 +22,8 @@ const DefaultSocket = "unix:///var/run/docker.sock"
 
 // Options tell New what differs from the usual.
 type Options struct {
+	// CRI is the socket at which cri-dockerd serves CRI for this engine; "" where the kubelet does so itself (dockershim).
+	CRI string
 	// Logger receives what is worth knowing afterwards. nil discards.
 	Logger *slog.Logger
 }
@@ -28,6 +31,7 @@ type Options struct {
 // Runtime is a connection to one Docker Engine.
 type Runtime struct {
 	socket string // a path
+	cri    string
 	http   *http.Client
 	prefix string // /v1.41, the daemon's own API version
 	server version
@@ -47,7 +51,7 @@ func New(ctx context.Context, socket string, opts Options) (*Runtime, error) {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	path := strings.TrimPrefix(socket, "unix://")
-	r := &Runtime{socket: path, log: opts.Logger, http: &http.Client{Transport: &http.Transport{
+	r := &Runtime{socket: path, cri: opts.CRI, log: opts.Logger, http: &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "unix", path)
@@ -79,6 +83,9 @@ func (i info) containerdStore() bool {
 	return slices.Contains(i.DriverStatus, [2]string{"driver-type", "io.containerd.snapshotter.v1"})
 }
 
+// ErrNoCRI is wrapped by Info's error where Docker answers and the cri-dockerd in front of it does not.
+var ErrNoCRI = errors.New("cri-dockerd does not answer")
+
 // Info implements cruntime.Runtime. Docker has no sandbox image of its own: the kubelet or cri-dockerd names it.
 func (r *Runtime) Info(ctx context.Context) (cruntime.Info, error) {
 	var i info
@@ -86,7 +93,15 @@ func (r *Runtime) Info(ctx context.Context) (cruntime.Info, error) {
 		return cruntime.Info{}, fmt.Errorf("ask docker at %s about itself: %w", r.socket, err)
 	}
 	v, _, _ := strings.Cut(r.server.Version, "+") // Debian appends +dfsg1
-	return cruntime.Info{Name: "docker", Version: v, Socket: "unix://" + r.socket, CgroupDriver: i.CgroupDriver, Root: i.DockerRootDir}, nil
+	info := cruntime.Info{Name: "docker", Version: v, Socket: "unix://" + r.socket, CRI: r.cri, CgroupDriver: i.CgroupDriver, Root: i.DockerRootDir}
+	if r.cri != "" {
+		about, err := cri.Ask(ctx, r.cri)
+		if err != nil {
+			return cruntime.Info{}, fmt.Errorf("%w at %s: %w", ErrNoCRI, r.cri, err)
+		}
+		info.SandboxImage, info.TellsDriver = about.SandboxImage, about.CgroupDriver != ""
+	}
+	return info, nil
 }
 
 // image is the part of an image's inspection that matters.

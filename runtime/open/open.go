@@ -12,6 +12,7 @@ import (
 
 	cruntime "kubebundle/runtime"
 	"kubebundle/runtime/containerd"
+	"kubebundle/runtime/cri"
 	"kubebundle/runtime/docker"
 )
 
@@ -33,30 +34,63 @@ type Options struct {
 	Logger       *slog.Logger
 }
 
-// Open connects to the runtime behind a CRI socket, given with or without unix://. What is not known by its name is taken for containerd.
+// Open connects to the runtime behind a CRI socket, given with or without unix://. What is not known by its name is asked who it is. Docker's
+// own socket is no CRI socket, but leads to Docker's images all the same.
 func Open(ctx context.Context, criSocket string, opts Options) (cruntime.Runtime, error) {
 	if scheme, _, ok := strings.Cut(criSocket, "://"); ok && scheme != "unix" {
 		return nil, fmt.Errorf("open %s: %w: only unix sockets", criSocket, ErrUnsupported)
 	}
 	switch path.Base(criSocket) {
-	case path.Base(Dockershim), path.Base(CRIDockerd):
-		r, err := docker.New(ctx, opts.DockerSocket, docker.Options{Logger: opts.Logger})
-		if err != nil {
-			return nil, err
-		}
-		return r, nil
+	case path.Base(docker.DefaultSocket):
+		return openDocker(ctx, criSocket, "", opts)
+	case path.Base(Dockershim):
+		return openDocker(ctx, opts.DockerSocket, "", opts)
+	case path.Base(CRIDockerd):
+		return openDocker(ctx, opts.DockerSocket, criSocket, opts)
 	case path.Base(CRIO):
-		return nil, fmt.Errorf("open %s: %w: CRI-O takes no images but by pulling; use containerd", criSocket, ErrUnsupported)
+		return nil, noCRIO(criSocket)
+	case path.Base(Containerd):
+		return openContainerd(ctx, criSocket, opts)
 	}
-	r, err := containerd.New(ctx, criSocket, containerd.Options{Logger: opts.Logger})
+	// Whoever does not answer is left to containerd's client, which says so.
+	about, err := cri.Ask(ctx, criSocket)
+	switch {
+	case err == nil && about.Name == "docker":
+		return openDocker(ctx, opts.DockerSocket, criSocket, opts)
+	case err == nil && about.Name == "cri-o":
+		return nil, noCRIO(criSocket)
+	default:
+		return openContainerd(ctx, criSocket, opts)
+	}
+}
+
+// The constructors give concrete types: a nil one in an interface would not be nil.
+
+func openDocker(ctx context.Context, socket, cri string, opts Options) (cruntime.Runtime, error) {
+	r, err := docker.New(ctx, socket, docker.Options{CRI: cri, Logger: opts.Logger})
 	if err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
+func openContainerd(ctx context.Context, socket string, opts Options) (cruntime.Runtime, error) {
+	r, err := containerd.New(ctx, socket, containerd.Options{Logger: opts.Logger})
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func noCRIO(socket string) error {
+	return fmt.Errorf("open %s: %w: CRI-O takes no images but by pulling; use containerd", socket, ErrUnsupported)
+}
+
 // ErrNoSocket says that no runtime's socket was found.
 var ErrNoSocket = errors.New("no container runtime found")
+
+// ErrNoCRIDockerd is ErrNoSocket on a host that has Docker, which kubelets from v1.24 on reach only through cri-dockerd.
+var ErrNoCRIDockerd = fmt.Errorf("%w: Docker is here, and nothing at %s", ErrNoSocket, CRIDockerd)
 
 // AmbiguousError says that several runtimes are there and the user must choose.
 type AmbiguousError struct{ Found []string }
@@ -86,6 +120,9 @@ func FindSocket(isSocket func(path string) bool, dockershim bool) (string, error
 	}
 	switch len(found) {
 	case 0:
+		if there(docker.DefaultSocket) {
+			return "", fmt.Errorf("%w: install cri-dockerd and start it, or install containerd", ErrNoCRIDockerd)
+		}
 		return "", fmt.Errorf("%w: install containerd and start it, or name its socket with --cri-socket", ErrNoSocket)
 	case 1:
 		return found[0], nil

@@ -1,6 +1,7 @@
 package open_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net"
@@ -11,6 +12,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
+	criv1 "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	cruntime "kubebundle/runtime"
 	"kubebundle/runtime/docker"
 	"kubebundle/runtime/open"
 )
@@ -43,8 +49,12 @@ func TestFindSocket(t *testing.T) {
 			}
 		})
 	}
-	if _, err := open.FindSocket(func(string) bool { return false }, true); !errors.Is(err, open.ErrNoSocket) {
+	if _, err := open.FindSocket(func(string) bool { return false }, true); !errors.Is(err, open.ErrNoSocket) || errors.Is(err, open.ErrNoCRIDockerd) {
 		t.Errorf("error %v, want ErrNoSocket", err)
+	}
+	_, err := open.FindSocket(func(p string) bool { return p == docker }, false)
+	if !errors.Is(err, open.ErrNoCRIDockerd) || !errors.Is(err, open.ErrNoSocket) || !strings.Contains(err.Error(), open.CRIDockerd) {
+		t.Errorf("error %v, want ErrNoCRIDockerd with the socket that was looked for", err)
 	}
 }
 
@@ -65,7 +75,7 @@ func TestIsSocket(t *testing.T) {
 }
 
 func TestOpen(t *testing.T) {
-	socket := filepath.Join(t.TempDir(), "d.sock")
+	socket := filepath.Join(t.TempDir(), "docker.sock")
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +85,8 @@ func TestOpen(t *testing.T) {
 	})}
 	go func() { _ = srv.Serve(l) }()
 	t.Cleanup(func() { _ = srv.Close() })
-	for _, s := range []string{open.Dockershim, open.CRIDockerd, "unix:///run/cri-dockerd.sock"} {
+	shim := serveCRI(t, filepath.Join(t.TempDir(), "cri-dockerd.sock"), "docker")
+	for _, s := range []string{open.Dockershim, shim, serveCRI(t, filepath.Join(t.TempDir(), "my.sock"), "docker")} {
 		r, err := open.Open(t.Context(), s, open.Options{DockerSocket: "unix://" + socket})
 		if err != nil {
 			t.Fatal(err)
@@ -83,14 +94,34 @@ func TestOpen(t *testing.T) {
 		if _, ok := r.(*docker.Runtime); !ok {
 			t.Errorf("%s led to %T", s, r)
 		}
-		if i, err := r.Info(t.Context()); err != nil || i.Version != "17.03.2-ce" || i.Socket != "unix://"+socket {
-			t.Errorf("%+v, %v", i, err)
+		i, err := r.Info(t.Context())
+		want := cruntime.Info{Name: "docker", Version: "17.03.2-ce", Socket: "unix://" + socket}
+		if s != open.Dockershim {
+			want.CRI, want.SandboxImage, want.TellsDriver = s, "registry.k8s.io/pause:3.9", true
+		}
+		if diff := cmp.Diff(want, i); err != nil || diff != "" {
+			t.Errorf("%s: %v\n%s", s, err, diff)
 		}
 		if err := r.Close(); err != nil {
 			t.Error(err)
 		}
 	}
-	for _, s := range []string{open.CRIO, "npipe:////./pipe/x"} {
+	own, err := open.Open(t.Context(), "unix://"+filepath.Join(filepath.Dir(socket), "docker.sock"), open.Options{DockerSocket: "unix:///nowhere"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if i, err := own.Info(t.Context()); err != nil || i.CRI != "" {
+		t.Errorf("Docker's own socket: %+v, %v", i, err)
+	}
+	// The engine is there, and cri-dockerd is not: images can be loaded, but a kubelet cannot start pods.
+	alone, err := open.Open(t.Context(), "unix:///nowhere/cri-dockerd.sock", open.Options{DockerSocket: "unix://" + socket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := alone.Info(t.Context()); !errors.Is(err, docker.ErrNoCRI) || !strings.Contains(err.Error(), "/nowhere/cri-dockerd.sock") {
+		t.Errorf("without cri-dockerd: %v", err)
+	}
+	for _, s := range []string{open.CRIO, serveCRI(t, filepath.Join(t.TempDir(), "other.sock"), "cri-o"), "npipe:////./pipe/x"} {
 		if r, err := open.Open(t.Context(), s, open.Options{}); !errors.Is(err, open.ErrUnsupported) || r != nil {
 			t.Errorf("%s: %v, %v, want ErrUnsupported and no runtime", s, r, err)
 		}
@@ -102,4 +133,40 @@ func TestOpen(t *testing.T) {
 			t.Errorf("%s: %v, %v, want an error with advice and no runtime", s, r, err)
 		}
 	}
+}
+
+// fakeCRI answers as cri-dockerd 0.3.17 does.
+type fakeCRI struct {
+	criv1.UnimplementedRuntimeServiceServer
+
+	name string
+}
+
+func (f fakeCRI) Version(context.Context, *criv1.VersionRequest) (*criv1.VersionResponse, error) {
+	return &criv1.VersionResponse{RuntimeName: f.name, RuntimeVersion: "1"}, nil
+}
+
+func (fakeCRI) Status(_ context.Context, r *criv1.StatusRequest) (*criv1.StatusResponse, error) {
+	out := &criv1.StatusResponse{}
+	if r.GetVerbose() {
+		out.Info = map[string]string{"config": `{"sandboxImage":"registry.k8s.io/pause:3.9"}`}
+	}
+	return out, nil
+}
+
+func (fakeCRI) RuntimeConfig(context.Context, *criv1.RuntimeConfigRequest) (*criv1.RuntimeConfigResponse, error) {
+	return &criv1.RuntimeConfigResponse{Linux: &criv1.LinuxRuntimeConfiguration{CgroupDriver: criv1.CgroupDriver_SYSTEMD}}, nil
+}
+
+func serveCRI(t *testing.T, socket, name string) string {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := grpc.NewServer()
+	criv1.RegisterRuntimeServiceServer(srv, fakeCRI{name: name})
+	go func() { _ = srv.Serve(l) }()
+	t.Cleanup(srv.Stop)
+	return "unix://" + socket
 }
