@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strings"
 	"time"
 
 	"kubebundle/installer/host"
@@ -18,6 +19,9 @@ const (
 	Dir         = "/var/lib/kubebundle"
 	JournalPath = Dir + "/journal"
 )
+
+// tending begins the names of workflows that tend a node and do not make one.
+const tending = "certs "
 
 // Line is one line of the journal.
 type Line struct {
@@ -114,14 +118,18 @@ func (j *Journal) remember(l Line) {
 // Empty reports whether the installer has never changed this host.
 func (j *Journal) Empty() bool { return len(j.lines) == 0 }
 
-// Workflow says what the last run was ("init", "join"), which version it installed and whether it came to its end.
+// Workflow says what the last run was that made the node what it is ("init", "join"), which version it installed and whether it came to
+// its end. Runs that only tend a node (a renewal of certificates) do not count.
 func (j *Journal) Workflow() (name, version string, ended bool) {
+	counts := false
 	for _, l := range j.lines {
 		switch l.State {
 		case LineBegin:
-			name, version, ended = l.Workflow, l.Version, false
+			if counts = !strings.HasPrefix(l.Workflow, tending); counts {
+				name, version, ended = l.Workflow, l.Version, false
+			}
 		case LineEnd:
-			ended = true
+			ended = ended || counts
 		default:
 		}
 	}

@@ -14,21 +14,25 @@ import (
 
 // job is one run of a workflow, whatever verb asked for it.
 type job struct {
-	name   string
-	phases []phase.Phase
-	state  *phase.State
-	node   *node
-	skip   []string
-	only   []string
-	dryRun bool
+	name    string
+	version string // of Kubernetes, for the journal; "" is the bundle's
+	phases  []phase.Phase
+	state   *phase.State
+	node    *node
+	skip    []string
+	only    []string
+	dryRun  bool
 }
 
 func (a *app) runJob(ctx context.Context, j job) error {
 	if err := installer.CheckNames(j.phases, append(append([]string{}, j.skip...), j.only...)); err != nil {
 		return err
 	}
+	if j.version == "" && j.node.bundle != nil {
+		j.version = j.node.bundle.Contract().KubernetesVersion
+	}
 	e := &installer.Engine{
-		Workflow: j.name, Version: j.node.bundle.Contract().KubernetesVersion, Target: j.node.target, Journal: j.node.journal,
+		Workflow: j.name, Version: j.version, Target: j.node.target, Journal: j.node.journal,
 		Events: a.listener(), Skip: j.skip, Only: j.only,
 	}
 	if j.dryRun {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
@@ -161,6 +163,9 @@ func (s *State) staticPod(c *manifests.Cluster, n *manifests.Node, component str
 	if err != nil {
 		return f, err
 	}
+	if f.Data, err = keepAnnotation(f, r); err != nil {
+		return f, err
+	}
 	all, err := s.patches(r)
 	if err != nil || len(all[component]) == 0 {
 		return f, err
@@ -178,6 +183,27 @@ func (s *State) staticPod(c *manifests.Cluster, n *manifests.Node, component str
 	}
 	f.Data, err = manifests.Encode(&pod)
 	return f, err
+}
+
+// keepAnnotation carries over what a renewal of certificates has written into the manifest on the host: without it, to run init again would
+// start the pod anew for nothing.
+func keepAnnotation(f manifests.File, r host.Reader) ([]byte, error) {
+	have, err := r.ReadFile(f.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return f.Data, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var old, pod corev1.Pod
+	if err := yaml.Unmarshal(have, &old); err != nil || old.Annotations[manifests.CertificatesAnnotation] == "" {
+		return f.Data, nil //nolint:nilerr // whatever lies there is replaced
+	}
+	if err := yaml.Unmarshal(f.Data, &pod); err != nil {
+		return nil, fmt.Errorf("read %s: %w", f.Path, err)
+	}
+	metav1.SetMetaDataAnnotation(&pod.ObjectMeta, manifests.CertificatesAnnotation, old.Annotations[manifests.CertificatesAnnotation])
+	return manifests.Encode(&pod)
 }
 
 // patchKubelet applies the user's patches to config.yaml among the kubelet's files.

@@ -67,7 +67,8 @@ type State struct {
 	looked  bool // Facts are there
 	runtime *cruntime.Info
 	patched map[string][]patch
-	member  bool // this host has joined already: the cluster was not asked, and what follows from its answers is in place
+	restart []string // static pods whose certificates were renewed
+	member  bool     // this host has joined already: the cluster was not asked, and what follows from its answers is in place
 }
 
 // Discoverer is what join needs to read from the cluster while planning.

@@ -15,6 +15,7 @@ import (
 	"kubebundle/test/e2e/airgap"
 	"kubebundle/test/e2e/badbundle"
 	"kubebundle/test/e2e/badjoin"
+	"kubebundle/test/e2e/certs"
 	"kubebundle/test/e2e/digests"
 	"kubebundle/test/e2e/diskfull"
 	"kubebundle/test/e2e/logsexec"
@@ -43,6 +44,7 @@ var behaviours = []struct {
 	{"suitekubeadm", suitekubeadm.Test},
 	{"tokens", tokens.Test},
 	{"badjoin", badjoin.Test},
+	{"certs", certs.Test},
 	{"reboot", reboot.Test},
 	{"preflight", preflight.Test},
 	{"badbundle", badbundle.Test},

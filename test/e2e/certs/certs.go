@@ -1,0 +1,101 @@
+// Package certs: all certificates of a running control plane are renewed. Every component starts anew with its new one, the API comes back,
+// old and new administrators are served, and a second init finds nothing to do.
+package certs
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"kubebundle/test/e2e/suite"
+)
+
+// Test is the behaviour.
+func Test(t *testing.T, s *suite.Suite) {
+	host := s.Server()
+	before := map[string]*x509.Certificate{}
+	for _, port := range servers {
+		before[port] = served(t, host.IP.String(), port)
+	}
+	starts := restarts(t, s)
+
+	r := s.MustInstall(t, host, "certs", "renew", "all")
+	if !strings.Contains(r.Stderr, "certs renew: done") {
+		t.Errorf("it says:\n%s", r.Stderr)
+	}
+	for _, port := range servers {
+		after := served(t, host.IP.String(), port)
+		if after.SerialNumber.Cmp(before[port].SerialNumber) == 0 {
+			t.Errorf("port %s still serves the old certificate", port)
+		}
+	}
+	for pod, id := range restarts(t, s) {
+		if old, known := starts[pod]; known && old == id {
+			t.Errorf("%s runs in the container that it had before", pod)
+		}
+	}
+	// The machine's kubeconfig has the old certificate, which is as good as before; the host's has the new one.
+	s.Kubectl(t, "get", "nodes")
+	conf := filepath.Join(t.TempDir(), "admin.conf")
+	data, err := os.ReadFile(filepath.Join(host.Root(), "etc/kubernetes/admin.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(conf, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.Kubectl(t, "--kubeconfig", conf, "get", "nodes")
+
+	if r := s.MustInstall(t, host, "certs", "renew", "all", "--within", "720h"); !strings.Contains(r.Stderr, "nothing to do") {
+		t.Errorf("again: it says:\n%s", r.Stderr)
+	}
+	if r := s.MustInstall(t, host, "certs", "check-expiration"); !strings.Contains(r.Stdout, "364d") {
+		t.Errorf("check-expiration says:\n%s", r.Stdout)
+	}
+}
+
+// servers are the ports whose certificate is a file: the API server's, and etcd's two.
+var servers = []string{"6443", "2379", "2380"}
+
+// served is the certificate that somebody sees who connects.
+func served(t *testing.T, ip, port string) *x509.Certificate {
+	t.Helper()
+	var leaf *x509.Certificate
+	d := tls.Dialer{Config: &tls.Config{
+		InsecureSkipVerify: true, //nolint:gosec // the certificate is what the test asks about, and the connection ends here
+		VerifyConnection: func(c tls.ConnectionState) error {
+			leaf = c.PeerCertificates[0]
+			return nil
+		},
+	}}
+	c, err := d.DialContext(context.WithoutCancel(t.Context()), "tcp", net.JoinHostPort(ip, port))
+	if c != nil {
+		c.Close() //nolint:errcheck // nothing was said
+	}
+	if leaf == nil {
+		t.Fatalf("connect to port %s: %v", port, err)
+	}
+	return leaf
+}
+
+// restarts tells which container each static pod has.
+func restarts(t *testing.T, s *suite.Suite) map[string]string {
+	t.Helper()
+	ids := map[string]string{}
+	for _, p := range suite.Get[corev1.PodList](t, s, "pods", "-n", "kube-system", "-l", "tier=control-plane").Items {
+		for _, c := range p.Status.ContainerStatuses {
+			ids[p.Name] = c.ContainerID
+		}
+	}
+	if len(ids) != 4 {
+		t.Fatalf("%d pods of the control plane, want 4: %v", len(ids), ids)
+	}
+	return ids
+}
