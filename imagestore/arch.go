@@ -4,8 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"debug/elf"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -206,38 +204,9 @@ func (t rootfs) anyProgram(want string) (program, arch string) {
 	return program, arch
 }
 
-// elfArch reads the architecture out of an ELF header: the Go name, "" for what is no ELF file.
+// elfArch is ELFArch of a file's beginning.
 func elfArch(r io.Reader) string {
-	var head [20]byte // e_ident, e_type, e_machine
-	if _, err := io.ReadFull(r, head[:]); err != nil || string(head[:4]) != elf.ELFMAG {
-		return ""
-	}
-	var order binary.ByteOrder = binary.LittleEndian
-	little := head[elf.EI_DATA] == byte(elf.ELFDATA2LSB)
-	if !little {
-		order = binary.BigEndian
-	}
-	machine := elf.Machine(order.Uint16(head[18:]))
-	switch machine { //nolint:exhaustive // those that container images are published for
-	case elf.EM_X86_64:
-		return "amd64"
-	case elf.EM_386:
-		return "386"
-	case elf.EM_AARCH64:
-		return "arm64"
-	case elf.EM_ARM:
-		return "arm"
-	case elf.EM_S390:
-		return "s390x"
-	case elf.EM_RISCV:
-		return "riscv64"
-	case elf.EM_LOONGARCH:
-		return "loong64"
-	case elf.EM_PPC64:
-		if little {
-			return "ppc64le"
-		}
-		return "ppc64"
-	}
-	return strings.ToLower(strings.TrimPrefix(machine.String(), "EM_"))
+	var head [ELFHeaderSize]byte
+	n, _ := io.ReadFull(r, head[:]) // what cannot be read any more fails the tar reader, too
+	return ELFArch(head[:n])
 }

@@ -119,10 +119,13 @@ func TestElfArch(t *testing.T) {
 	bigEndian[elf.EI_DATA], bigEndian[19] = byte(elf.ELFDATA2MSB), byte(elf.EM_PPC64)
 	s390 := bytes.Clone(bigEndian)
 	s390[19] = byte(elf.EM_S390)
+	x32 := []byte(elfFor(elf.EM_X86_64))
+	x32[elf.EI_CLASS] = byte(elf.ELFCLASS32)
 	for want, file := range map[string]string{
 		"amd64": elfFor(elf.EM_X86_64), "386": elfFor(elf.EM_386), "arm64": elfFor(elf.EM_AARCH64), "arm": elfFor(elf.EM_ARM),
 		"riscv64": elfFor(elf.EM_RISCV), "loong64": elfFor(elf.EM_LOONGARCH), "ppc64le": elfFor(elf.EM_PPC64), "ppc64": string(bigEndian),
-		"s390x": string(s390), "mips": elfFor(elf.EM_MIPS), "": "#!/bin/sh is no program",
+		"s390x": string(s390), "mips (class64, 2lsb)": elfFor(elf.EM_MIPS), "x86_64 (class32, 2lsb)": string(x32),
+		"bpf": elfFor(elf.EM_BPF), "": "#!/bin/sh is no program",
 	} {
 		if got := elfArch(strings.NewReader(file)); got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -235,6 +235,9 @@ func elfFor(m elf.Machine) string {
 	b := make([]byte, 64)
 	copy(b, elf.ELFMAG)
 	b[elf.EI_CLASS], b[elf.EI_DATA] = byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB)
+	if m == elf.EM_386 || m == elf.EM_ARM {
+		b[elf.EI_CLASS] = byte(elf.ELFCLASS32)
+	}
 	b[16], b[18], b[19] = 2, byte(m), byte(m>>8)
 	return string(b)
 }

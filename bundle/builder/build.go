@@ -24,14 +24,33 @@ type Result struct {
 	Warnings []string // of the plan and of the build
 }
 
+// gathered is what a build knows before it packs.
+type gathered struct {
+	images   []*imagestore.Image
+	programs []packed
+	warnings []string
+}
+
+// Gather resolves the images of a plan and brings its programs. Build does that by itself; who builds several plans gathers all of them first,
+// so that what the second one lacks is known before the first one was packed.
+func (b *Builder) Gather(ctx context.Context, p *Plan) error {
+	g, err := b.gather(ctx, p)
+	if err == nil {
+		p.gathered = g
+	}
+	return err
+}
+
 // Build does what a plan says. On any error nothing is left at the output; what was pulled stays in the store's cache,
 // so that the next try goes on from there.
 func (b *Builder) Build(ctx context.Context, p *Plan) (*Result, error) {
-	images, programs, warnings, err := b.gather(ctx, p)
-	if err != nil {
-		return nil, err
+	if p.gathered == nil {
+		if err := b.Gather(ctx, p); err != nil {
+			return nil, err
+		}
 	}
-	c, content, err := b.compose(p, images, programs)
+	images, warnings := p.gathered.images, slices.Clone(p.gathered.warnings)
+	c, content, err := b.compose(p, images, p.gathered.programs)
 	if err != nil {
 		return nil, err
 	}
@@ -39,6 +58,7 @@ func (b *Builder) Build(ctx context.Context, p *Plan) (*Result, error) {
 	if err := c.VerifyComplete(p.Needs()); err != nil {
 		return nil, err
 	}
+	b.tell(Event{Stage: StageBegin, Name: p.Output, Arch: p.Arch})
 	var written *bundle.Result
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return b.Store.Fetch(gctx, images) })
@@ -50,7 +70,7 @@ func (b *Builder) Build(ctx context.Context, p *Plan) (*Result, error) {
 				Compression: p.req.Compression, ModTime: p.req.ModTime, PartSize: p.req.PartSize, Progress: func(e bundle.WriteEvent) { b.tell(track.event(e)) },
 			})
 			if !content.retry(err) {
-				return err
+				return content.allForeign(gctx, c, err)
 			}
 		}
 	})
@@ -64,35 +84,35 @@ func (b *Builder) Build(ctx context.Context, p *Plan) (*Result, error) {
 	if n := len(written.Parts); n > 0 {
 		name = fmt.Sprintf("%s in %d parts", name, n)
 	}
-	b.tell(Event{Stage: StageFinish, Name: name, Done: written.Size, Size: written.Size})
+	b.tell(Event{Stage: StageFinish, Name: name, Arch: p.Arch, Done: written.Size, Size: written.Size})
 	for _, img := range images {
-		for _, w := range img.Warnings {
-			warnings = append(warnings, img.Ref+": "+w)
-		}
+		warnings = append(warnings, img.Warnings...)
 	}
+	warnings = append(warnings, content.allowedForeign()...)
 	return &Result{Result: *written, Warnings: append(slices.Clone(p.Warnings), warnings...)}, nil
 }
 
 // gather resolves the images and downloads the programs, side by side.
-func (b *Builder) gather(ctx context.Context, p *Plan) (images []*imagestore.Image, programs []packed, warnings []string, err error) {
+func (b *Builder) gather(ctx context.Context, p *Plan) (*gathered, error) {
+	var out gathered
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		var err error
-		programs, warnings, err = b.programs(gctx, p)
+		out.programs, out.warnings, err = b.programs(gctx, p)
 		return err
 	})
 	g.Go(func() error {
 		var err error
-		images, err = b.resolve(gctx, p)
+		out.images, err = b.resolve(gctx, p)
 		return err
 	})
 	if err := g.Wait(); err != nil {
 		if ctx.Err() != nil {
-			return nil, nil, nil, ctx.Err()
+			return nil, ctx.Err()
 		}
-		return nil, nil, nil, err
+		return nil, err
 	}
-	return images, programs, warnings, nil
+	return &out, nil
 }
 
 // resolve finds all images; what cannot be found is reported together.
@@ -109,7 +129,7 @@ func (b *Builder) resolve(ctx context.Context, p *Plan) ([]*imagestore.Image, er
 				return nil
 			}
 			images[i] = img
-			b.tell(Event{Stage: StageResolve, Name: want.Ref})
+			b.tell(Event{Stage: StageResolve, Name: want.Ref, Arch: p.Arch})
 			return nil
 		})
 	}
@@ -127,9 +147,10 @@ func (b *Builder) compose(p *Plan, images []*imagestore.Image, programs []packed
 		Builder: p.req.Builder, ImageRepository: p.req.ImageRepository, Images: []bundle.Image{}, Files: []bundle.File{},
 		Requirements: requirements(p.req.Version),
 	}
-	ct := &content{store: b.Store, files: map[string]packed{}, outer: map[string]packed{}, blobs: map[string][]byte{}, layers: map[string]*layer{}}
+	ct := &content{store: b.Store, arch: p.Arch, files: map[string]packed{}, outer: map[string]packed{}, blobs: map[string][]byte{}, layers: map[string]*layer{}}
 	for i, img := range images {
 		c.Images = append(c.Images, ct.addImage(p.Images[i], img))
+		ct.addUse(img, use{ref: p.Images[i].Ref, own: p.Images[i].Component != "", allowed: p.Images[i].AllowForeign})
 	}
 	for _, f := range payloadFiles(p, programs) {
 		c.Files = append(c.Files, f.File)
@@ -171,6 +192,15 @@ func (c *content) addImage(want PlannedImage, img *imagestore.Image) bundle.Imag
 		}
 	}
 	return out
+}
+
+// addUse notes who has an image's layers.
+func (c *content) addUse(img *imagestore.Image, u use) {
+	for _, l := range img.Layers {
+		if m := c.layers[l.DiffID]; !slices.Contains(m.uses, u) {
+			m.uses = append(m.uses, u)
+		}
+	}
 }
 
 func descriptor(d imagestore.Descriptor) bundle.Descriptor {

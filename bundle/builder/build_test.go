@@ -209,6 +209,34 @@ func TestNothingTwice(t *testing.T) {
 	}
 }
 
+// TestSharedCache builds for two architectures: what they share is pulled once.
+func TestSharedCache(t *testing.T) {
+	e := newEnv(t, "v1.34.4", "amd64")
+	e.req.Manifests = nil
+	e.up.AddRelease(t, "v1.34.4", "amd64", "arm64")
+	e.up.Forget()
+	layers := map[release.Arch][]string{}
+	for _, arch := range []release.Arch{"amd64", "arm64"} {
+		e.req.Arch, e.req.Output = arch, filepath.Join(t.TempDir(), "out.tar.gz")
+		write(t, e.req.Installer, buildertest.ELF(arch, "install"))
+		res, err := e.build(t)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range res.Contract.Images[0].Layers {
+			layers[arch] = append(layers[arch], l.Blob.Digest)
+		}
+	}
+	if a, b := layers["amd64"], layers["arm64"]; a[0] != b[0] || a[1] == b[1] {
+		t.Fatalf("the upstream does not share the base layer alone: %v, %v", a, b)
+	}
+	for _, asked := range e.up.Repeated() {
+		if !strings.HasSuffix(asked, "/v2/") && !strings.Contains(asked, "/manifests/") { // what a tag means is asked each time
+			t.Errorf("more than once: %s", asked)
+		}
+	}
+}
+
 func TestBadInput(t *testing.T) {
 	const kubeletPath = "/release/v1.34.4/bin/linux/amd64/kubelet"
 	cniPath := "/containernetworking/plugins/releases/download/v1.7.1/cni-plugins-linux-amd64-v1.7.1.tgz"

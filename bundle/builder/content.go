@@ -8,11 +8,13 @@ import (
 	"os"
 
 	"kubebundle/bundle"
+	"kubebundle/release"
 )
 
 // content gives bundle.Write what the contract speaks of.
 type content struct {
 	store  Store
+	arch   release.Arch
 	files  map[string]packed
 	outer  map[string]packed
 	blobs  map[string][]byte

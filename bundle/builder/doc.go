@@ -22,6 +22,7 @@
 //
 // # What is checked
 //
-// Digests and published checksums by imagestore; the ELF header of every program against the architecture; that the
-// installer is a static program; that the contract holds every image that the installation can ask for.
+// Digests and published checksums by imagestore; the ELF header of every program against the architecture, also inside the layers, while they
+// stream past (docs/architectures.md says what passes); that the installer is a static program; that the contract holds every image that the
+// installation can ask for.
 package builder

@@ -15,6 +15,10 @@ type layer struct {
 	imagestore.Layer
 	size  int64 // bytes of the tar
 	known bool  // size is that of a tar that was read to its end, and verified
+
+	uses    []use
+	foreign foreignFiles
+	scanned bool // foreign is known
 }
 
 // wrongGuess says that a layer turned out to be of another size than its tar header says, which is written by then.
@@ -32,7 +36,12 @@ func (c *content) Layer(ctx context.Context, l bundle.Layer) (io.ReadCloser, int
 	if err := c.size(ctx, m); err != nil {
 		return nil, 0, err
 	}
-	r, err := c.store.Open(ctx, m.Layer)
+	r, err := c.openScanned(ctx, m, func() error {
+		if e := c.judge(m); e != nil {
+			return e
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, 0, err
 	}

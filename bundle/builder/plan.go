@@ -22,8 +22,9 @@ type Plan struct {
 	Manifests         []Manifest       `json:"manifests"`
 	Warnings          []string         `json:"warnings,omitempty"`
 
-	req Request
-	rel *release.Release
+	req      Request
+	rel      *release.Release
+	gathered *gathered // by Gather
 }
 
 // PlannedImage is an image that will be packed.
@@ -32,6 +33,8 @@ type PlannedImage struct {
 	Component string   `json:"component,omitempty"`
 	Pull      []string `json:"pull"` // addresses, best first, before mirrors
 	By        []string `json:"by"`   // who needs it
+	// AllowForeign lets programs for other architectures pass in its layers.
+	AllowForeign bool `json:"allowForeignArch,omitempty"`
 }
 
 // Plan works out what a request means and finds its mistakes. All of them are reported together.
@@ -75,6 +78,9 @@ func (b *Builder) Plan(ctx context.Context, req Request) (*Plan, error) {
 		}
 		p.addImage(ref, "--image")
 	}
+	for _, ref := range req.AllowForeign {
+		errs = append(errs, p.allowForeign(ref))
+	}
 	if req.Installer != "" {
 		if err := checkInstaller(req.Installer, req.Arch); err != nil {
 			errs = append(errs, err)
@@ -109,6 +115,23 @@ func (p *Plan) addImage(ref, by string) {
 		}
 	}
 	p.Images = append(p.Images, PlannedImage{Ref: name, Pull: []string{name}, By: []string{by}})
+}
+
+// allowForeign lets an image pass that holds programs for other machines. Kubernetes' own images never do.
+func (p *Plan) allowForeign(ref string) error {
+	name := canonical(ref)
+	for i := range p.Images {
+		img := &p.Images[i]
+		switch {
+		case canonical(img.Ref) != name:
+		case img.Component != "":
+			return fmt.Errorf("foreign programs in %s: %w: it is an image of Kubernetes itself", ref, release.ErrOption)
+		default:
+			img.AllowForeign = true
+			return nil
+		}
+	}
+	return fmt.Errorf("foreign programs in %s: %w: no such image is packed", ref, release.ErrOption)
 }
 
 func canonical(ref string) string {

@@ -50,7 +50,7 @@ func (b *Builder) programs(ctx context.Context, p *Plan) (files []packed, warnin
 				return err
 			}
 			found[i] = list
-			b.tell(Event{Stage: StageProgram, Name: bin.Name + " " + bin.Version})
+			b.tell(Event{Stage: StageProgram, Name: bin.Name + " " + bin.Version, Arch: p.Arch})
 			return nil
 		})
 	}
@@ -146,18 +146,17 @@ func members(archive, name string, arch release.Arch, of bundle.File) ([]packed,
 }
 
 func member(r io.Reader, arch release.Arch, of bundle.File) (f bundle.File, isProgram bool, err error) {
-	head := make([]byte, elfHeaderSize)
-	n, err := io.ReadFull(r, head)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+	head, err := readHead(r)
+	if err != nil {
 		return f, false, err
 	}
-	if err := checkArch(head[:n], arch); errors.Is(err, errNotELF) {
+	if err := checkArch(head, arch); errors.Is(err, errNotELF) {
 		return f, false, nil
 	} else if err != nil {
 		return f, false, err
 	}
 	sum := sha256.New()
-	size, err := io.Copy(sum, io.MultiReader(bytes.NewReader(head[:n]), r))
+	size, err := io.Copy(sum, io.MultiReader(bytes.NewReader(head), r))
 	if err != nil {
 		return f, false, err
 	}

@@ -26,6 +26,8 @@ type Request struct {
 	Manifests []string // files or http(s) URLs, in the order in which they are to be applied
 	Images    []string // extra references
 	NoCrictl  bool     // leave crictl out without a warning
+	// AllowForeign names images of the user's in whose layers programs for other architectures may be.
+	AllowForeign []string
 
 	Installer   string             // path of `install` for Arch; only a plan that is not built may lack it
 	Output      string             // path of the .tar.gz
@@ -65,6 +67,7 @@ type Stage string
 const (
 	StageResolve Stage = "resolve" // Name is an image
 	StageProgram Stage = "program" // Name is a binary that is there and checked
+	StageBegin   Stage = "begin"   // Name is the output, which is about to be packed
 	StagePack    Stage = "pack"    // Name is a payload path; Done and Size are bytes
 	StageFinish  Stage = "finish"  // Name is the output
 )
@@ -73,7 +76,8 @@ const (
 type Event struct {
 	Stage   Stage
 	Name    string
-	Ref     string // of a layer: the first image that it belongs to
+	Arch    release.Arch // of the bundle; "" while packing
+	Ref     string       // of a layer: the first image that it belongs to
 	Done    int64
 	Size    int64
 	Packed  int64 // bytes of the whole payload so far, before compression

@@ -30,6 +30,7 @@ type buildFlags struct {
 	images     []string
 	imagesFile []string
 	noCrictl   bool
+	foreign    []string
 
 	outputDir   string
 	outputFile  string
@@ -74,6 +75,7 @@ FILE.sha256 beside them. There: sha256sum -c FILE.sha256 && cat FILE.??? | tar x
 	fs.StringArrayVar(&f.images, "image", nil, "extra `image` to pack; repeat it")
 	fs.StringArrayVar(&f.imagesFile, "images-file", nil, "`file` with one extra image per line; # begins a comment")
 	fs.BoolVar(&f.noCrictl, "no-crictl", false, "leave crictl out (it is left out with a warning where its release cannot be had)")
+	fs.StringArrayVar(&f.foreign, "allow-foreign-arch", nil, "extra `image` in which programs for other architectures may lie; repeat it")
 	fs.StringVar(&f.outputDir, "output-dir", ".", "`folder` to write to")
 	fs.StringVar(&f.outputFile, "output-file", "", "`file` to write instead, for one architecture")
 	fs.StringVar(&f.installer, "installer", "", "`path` of the installer to pack; %ARCH stands for the architecture (default: install-linux-ARCH beside this program)")
@@ -134,6 +136,11 @@ func (a *app) build(cmd *cobra.Command, f *buildFlags) error {
 	}
 	if b.Store, err = imagestore.New(*options); err != nil {
 		return err
+	}
+	for _, p := range plans {
+		if err := b.Gather(ctx, p); err != nil {
+			return err
+		}
 	}
 	results := []built{}
 	for _, p := range plans {
@@ -230,7 +237,7 @@ func (a *app) requests(cmd *cobra.Command, f *buildFlags) ([]builder.Request, er
 	for _, arch := range sel.arches {
 		r := builder.Request{
 			Version: sel.version, Arch: arch, ImageRepository: sel.options.ImageRepository, KubeDNS: sel.options.KubeDNS, AllowUnknown: sel.options.AllowUnknown,
-			Manifests: f.manifests, Images: images, NoCrictl: f.noCrictl,
+			Manifests: f.manifests, Images: images, NoCrictl: f.noCrictl, AllowForeign: f.foreign,
 			Installer:   strings.ReplaceAll(f.installer, "%ARCH", string(arch)),
 			Output:      f.outputFile,
 			Compression: bundle.Compression(f.compression), ModTime: epoch, PartSize: split, Builder: programVersion(),

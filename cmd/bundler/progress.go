@@ -39,6 +39,7 @@ func (a *app) newProgress() *progress {
 type progressLine struct {
 	Stage  string `json:"stage"`
 	Name   string `json:"name"`
+	Arch   string `json:"arch,omitempty"`
 	Digest string `json:"digest,omitempty"`
 	Size   int64  `json:"size,omitempty"`
 	Cached bool   `json:"cached,omitempty"`
@@ -81,12 +82,14 @@ func (p *progress) event(e builder.Event) {
 		p.bars.event(e)
 		return
 	}
-	l := progressLine{Stage: string(e.Stage), Name: e.Name, Size: e.Size}
+	l := progressLine{Stage: string(e.Stage), Name: e.Name, Arch: string(e.Arch), Size: e.Size}
 	switch e.Stage {
 	case builder.StageResolve:
-		p.say(l, "resolve "+e.Name)
+		p.say(l, "resolve "+e.Name+" for linux/"+string(e.Arch))
 	case builder.StageProgram:
-		p.say(l, "program "+e.Name)
+		p.say(l, "program "+e.Name+" for linux/"+string(e.Arch))
+	case builder.StageBegin:
+		p.say(l, "begin "+e.Name)
 	case builder.StagePack:
 		switch {
 		case e.Done != e.Size:
@@ -183,7 +186,7 @@ func (b *bars) event(e builder.Event) {
 			name = e.Ref // a person knows the image, not the layer
 		}
 		b.packing.SetTotal(e.Total).SetCurrent(e.Packed).Set("name", name)
-	case builder.StageResolve, builder.StageProgram, builder.StageFinish:
+	case builder.StageResolve, builder.StageProgram, builder.StageBegin, builder.StageFinish:
 		b.packing.Set("name", e.Name)
 	}
 }

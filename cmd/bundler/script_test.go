@@ -147,6 +147,7 @@ type upstream struct {
 //	upstream await WORD     wait until such a path was asked for
 //	upstream forget         what was asked for
 //	upstream count N WORD   want that many requests since
+//	upstream image REF ARCH CONFIGARCH PATH=ARCH...   an index for one architecture; a program per path
 func cmdUpstream(ts *testscript.TestScript, _ bool, args []string) {
 	u := ts.Value("upstream").(*upstream)
 	word := args[len(args)-1]
@@ -162,6 +163,13 @@ func cmdUpstream(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Fatalf("nobody asked for %s", word)
 			}
 		}
+	case "image":
+		var files []buildertest.Member
+		for _, f := range args[4:] {
+			name, arch, _ := strings.Cut(f, "=")
+			files = append(files, buildertest.Member{Name: name, Data: buildertest.ELF(release.Arch(arch), name)})
+		}
+		u.AddImageOf(u.tb, args[1], "program", release.Arch(args[2]), release.Arch(args[3]), buildertest.Tar(files...))
 	case "count":
 		if n := strconv.Itoa(u.Count(word)); n != args[1] {
 			ts.Fatalf("%s requests with %q, want %s", n, word, args[1])

@@ -5,6 +5,7 @@ import (
 	"debug/elf"
 	"encoding/binary"
 
+	"kubebundle/imagestore"
 	"kubebundle/release"
 )
 
@@ -15,6 +16,10 @@ func ELF(arch release.Arch, seed string) []byte {
 	switch arch {
 	case "arm":
 		machine, class = elf.EM_ARM, elf.ELFCLASS32
+	case "386":
+		machine, class = elf.EM_386, elf.ELFCLASS32
+	case imagestore.BPF:
+		machine = elf.EM_BPF
 	case "arm64":
 		machine = elf.EM_AARCH64
 	case "ppc64le":

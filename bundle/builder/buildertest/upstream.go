@@ -1,19 +1,18 @@
 package buildertest
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"crypto/sha1" //nolint:gosec // what the old releases published
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
-	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -98,6 +97,20 @@ func (u *Upstream) Count(s string) int {
 	return n
 }
 
+// Repeated lists the paths that were asked for more than once by the same method.
+func (u *Upstream) Repeated() []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var out []string
+	for k, n := range u.counts {
+		if n > 1 {
+			out = append(out, k)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // Forget sets all counts to zero.
 func (u *Upstream) Forget() {
 	u.mu.Lock()
@@ -162,12 +175,20 @@ func (u *Upstream) AddRelease(tb testing.TB, v string, arches ...release.Arch) {
 // AddImage pushes an image with an index over some architectures: a base layer, and one with the program.
 func (u *Upstream) AddImage(tb testing.TB, ref, program string, arches ...release.Arch) {
 	tb.Helper()
+	images := map[release.Arch]v1.Image{}
+	for _, a := range arches {
+		images[a] = u.image(tb, program+" of "+ref, program, a)
+	}
+	u.pushIndex(tb, ref, images)
+}
+
+func (u *Upstream) pushIndex(tb testing.TB, ref string, images map[release.Arch]v1.Image) {
+	tb.Helper()
 	index := v1.ImageIndex(empty.Index)
 	index = mutate.IndexMediaType(index, types.DockerManifestList)
-	for _, a := range arches {
-		img := u.image(tb, program+" of "+ref, program, a)
+	for _, a := range slices.Sorted(maps.Keys(images)) {
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{
-			Add:        img,
+			Add:        images[a],
 			Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: string(a)}},
 		})
 	}
@@ -187,12 +208,24 @@ func (u *Upstream) address(tb testing.TB, ref string) string {
 
 func (u *Upstream) image(tb testing.TB, seed, program string, arch release.Arch) v1.Image {
 	tb.Helper()
+	return imageOf(tb, arch, program,
+		Tar(Member{"etc/os-release", []byte("ID=tiny\n")}),
+		Tar(Member{"usr/local/bin/" + program, ELF(arch, seed+" "+string(arch))}),
+	)
+}
+
+// AddImageOf pushes an image with an index that lists it for one architecture. It has the given tars as layers, starts
+// /usr/local/bin/PROGRAM, and its config names an architecture of its own: upstream has published images where the two differ.
+func (u *Upstream) AddImageOf(tb testing.TB, ref, program string, arch, configArch release.Arch, tars ...[]byte) {
+	tb.Helper()
+	u.pushIndex(tb, ref, map[release.Arch]v1.Image{arch: imageOf(tb, configArch, program, tars...)})
+}
+
+func imageOf(tb testing.TB, arch release.Arch, program string, tars ...[]byte) v1.Image {
+	tb.Helper()
 	img := mutate.MediaType(empty.Image, types.DockerManifestSchema2)
 	img = mutate.ConfigMediaType(img, types.DockerConfigJSON)
-	for _, l := range [][]byte{
-		Tar("etc/os-release", []byte("ID=tiny\n")),
-		Tar("usr/local/bin/"+program, ELF(arch, seed+" "+string(arch))),
-	} {
+	for _, l := range tars {
 		layer := static.NewLayer(Gzip(l), types.DockerLayer)
 		var err error
 		img, err = mutate.Append(img, mutate.Addendum{Layer: diffIDLayer{layer, l}})
@@ -266,55 +299,5 @@ func must(tb testing.TB, err error) {
 	tb.Helper()
 	if err != nil {
 		tb.Fatal(err)
-	}
-}
-
-// Member is one file of an archive; a name that ends with a slash is a folder.
-type Member struct {
-	Name string
-	Data []byte
-}
-
-// Archive is a .tar.gz of executable files.
-func Archive(members ...Member) []byte {
-	var buf bytes.Buffer
-	tw := tar.NewWriter(&buf)
-	for _, m := range members {
-		h := &tar.Header{Typeflag: tar.TypeReg, Name: m.Name, Mode: 0o755, Size: int64(len(m.Data))}
-		if strings.HasSuffix(m.Name, "/") {
-			h.Typeflag = tar.TypeDir
-		}
-		inMemory(tw.WriteHeader(h))
-		_, err := tw.Write(m.Data)
-		inMemory(err)
-	}
-	inMemory(tw.Close())
-	return Gzip(buf.Bytes())
-}
-
-// Tar is an uncompressed layer with one file.
-func Tar(file string, data []byte) []byte {
-	var buf bytes.Buffer
-	tw := tar.NewWriter(&buf)
-	inMemory(tw.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: file, Mode: 0o755, Size: int64(len(data))}))
-	_, err := tw.Write(data)
-	inMemory(err)
-	inMemory(tw.Close())
-	return buf.Bytes()
-}
-
-// Gzip compresses.
-func Gzip(data []byte) []byte {
-	var buf bytes.Buffer
-	w := gzip.NewWriter(&buf)
-	_, err := w.Write(data)
-	inMemory(err)
-	inMemory(w.Close())
-	return buf.Bytes()
-}
-
-func inMemory(err error) {
-	if err != nil {
-		panic(fmt.Sprintf("writing to memory: %v", err))
 	}
 }
