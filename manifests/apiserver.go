@@ -36,7 +36,7 @@ func apiServerPod(c *Cluster, n *Node) (*corev1.Pod, error) {
 	})
 }
 
-// apiServerArgs are kubeadm's defaults (phases/controlplane of kubeadm 1.10 … 1.36; facts section 4.2).
+// apiServerArgs are kubeadm's defaults (phases/controlplane of kubeadm 1.10 … 1.37; facts section 4.2).
 func apiServerArgs(c *Cluster, n *Node) []Arg {
 	args := flagsFor(c.Version, []argRow{
 		{always, "advertise-address", n.AdvertiseAddress.String()},

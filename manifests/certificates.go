@@ -17,7 +17,7 @@ const (
 )
 
 // Certificates lists the PKI of a control plane node, CAs before what they sign, under the phase names of kubeadm 1.34. An external
-// etcd leaves out everything of etcd. Sources: kubeadm 1.10 … 1.36 phases/certs and util/pkiutil; facts section 5, with the changes
+// etcd leaves out everything of etcd. Sources: kubeadm 1.10 … 1.37 phases/certs and util/pkiutil; facts section 5, with the changes
 // of 1.11, 1.13 and 1.29 read from their trees. The service account pair is a plain key and is not listed.
 func Certificates(c *Cluster, n *Node) ([]CertSpec, error) {
 	if n.AdvertiseAddress == nil {

@@ -8,7 +8,7 @@ import (
 )
 
 func TestKubeletCgroupDriver(t *testing.T) {
-	for minor := 10; minor <= 36; minor++ {
+	for minor := 10; minor <= newestMinor; minor++ {
 		want := "systemd"
 		if minor < 22 {
 			want = "cgroupfs"

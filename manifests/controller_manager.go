@@ -43,7 +43,7 @@ func controllerManagerPod(c *Cluster, n *Node) (*corev1.Pod, error) {
 	})
 }
 
-// controllerManagerArgs are kubeadm's defaults (phases/controlplane of kubeadm 1.10 … 1.36; facts section 4.3).
+// controllerManagerArgs are kubeadm's defaults (phases/controlplane of kubeadm 1.10 … 1.37; facts section 4.3).
 func controllerManagerArgs(c *Cluster, kubeconfig string) []Arg {
 	args := flagsFor(c.Version, []argRow{
 		{until(13), "address", ipv4Loopback},

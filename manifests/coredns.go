@@ -22,7 +22,7 @@ const (
 // DNS renders CoreDNS (or kube-dns, where Cluster.KubeDNS asks for it and the version still had it: until 1.20).
 //
 // hasNameservers is false on a host with an empty resolv.conf: then the Corefile must not forward. CoreDNS runs with dnsPolicy Default,
-// so its /etc/resolv.conf is the host's. Sources: phases/addons/dns of kubeadm 1.10 … 1.36; facts section 7.1.
+// so its /etc/resolv.conf is the host's. Sources: phases/addons/dns of kubeadm 1.10 … 1.37; facts section 7.1.
 func DNS(c *Cluster, hasNameservers bool) ([]runtime.Object, error) {
 	service, err := dnsService(c)
 	if err != nil {

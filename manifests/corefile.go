@@ -6,7 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 )
 
-// corefile is the CoreDNS configuration that kubeadm of that minor gives the CoreDNS it ships (phases/addons/dns of kubeadm 1.10 … 1.36;
+// corefile is the CoreDNS configuration that kubeadm of that minor gives the CoreDNS it ships (phases/addons/dns of kubeadm 1.10 … 1.37;
 // the spans below are read from all those trees). Feeding it to a much newer or older CoreDNS does not work: plugins come and go.
 //
 // Without name servers there is no forward (or proxy) block: CoreDNS stops with "plugin/forward: no nameservers found" when its

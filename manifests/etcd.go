@@ -56,7 +56,7 @@ func etcdPod(c *Cluster, n *Node) (*corev1.Pod, error) {
 	return pod, nil
 }
 
-// etcdArgs are kubeadm's defaults (phases/etcd of kubeadm 1.10 … 1.36; facts section 4.5, with 1.11 and 1.12 from their trees:
+// etcdArgs are kubeadm's defaults (phases/etcd of kubeadm 1.10 … 1.37; facts section 4.5, with 1.11 and 1.12 from their trees:
 // their single member listened to itself only).
 func etcdArgs(c *Cluster, n *Node, image string) []Arg {
 	ip := n.AdvertiseAddress.String()

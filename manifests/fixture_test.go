@@ -30,6 +30,7 @@ var releases = []release{
 	{"1.34.4", "registry.k8s.io", "", "3.6.5-0", "registry.k8s.io/coredns/coredns:v1.12.1", "3.10.1"},
 	{"1.35.4", "registry.k8s.io", "", "3.6.6-0", "registry.k8s.io/coredns/coredns:v1.13.1", "3.10.1"},
 	{"1.36.3", "registry.k8s.io", "", "3.6.8-0", "registry.k8s.io/coredns/coredns:v1.14.2", "3.10.2"},
+	{"1.37.2", "registry.k8s.io", "", "3.7.0-0", "registry.k8s.io/coredns/coredns:v1.14.6", "3.10.2"},
 }
 
 func (r release) cluster() *Cluster {
@@ -87,10 +88,13 @@ func at(t *testing.T, v string) *Cluster {
 	return r.cluster()
 }
 
+// newestMinor is the last one whose rules are known here.
+const newestMinor = 37
+
 // everyMinor is each known minor at a late patch.
 func everyMinor() []string {
 	var out []string
-	for minor := 10; minor <= 36; minor++ {
+	for minor := 10; minor <= newestMinor; minor++ {
 		out = append(out, "1."+strconv.Itoa(minor)+".9")
 	}
 	return out

@@ -19,7 +19,7 @@ const (
 
 // KubeProxy renders kube-proxy. server is the API address that it uses (https://host:port); n is the node that init makes, whose proxy
 // variables kube-proxy gets everywhere since 1.17 (kubernetes PR 84559). Sources: phases/addons/proxy of kubeadm
-// 1.10 … 1.36; facts section 7.3. The Role lets joining nodes read its ConfigMap (1.12+).
+// 1.10 … 1.37; facts section 7.3. The Role lets joining nodes read its ConfigMap (1.12+).
 func KubeProxy(c *Cluster, n *Node, server string) ([]runtime.Object, error) {
 	cm, err := kubeProxyConfigMap(c, server)
 	if err != nil {
@@ -58,19 +58,23 @@ func kubeProxyConfigMap(c *Cluster, server string) (*corev1.ConfigMap, error) {
 	return cm, nil
 }
 
-// kubeProxyConfig is what kubeadm decides, with the user's document over it (kubeadm 1.34 componentconfigs/kubeproxy.go).
+// kubeProxyConfig is what kubeadm decides, with the user's document over it (kubeadm 1.34 and 1.37 componentconfigs/kubeproxy.go).
 func kubeProxyConfig(c *Cluster, server string) map[string]any {
 	bind := "0.0.0.0"
 	if clusterIsIPv6(c, server) {
 		bind = "::"
 	}
-	return overlay(map[string]any{
+	doc := map[string]any{
 		"apiVersion":       "kubeproxy.config.k8s.io/v1alpha1",
 		"kind":             "KubeProxyConfiguration",
 		"bindAddress":      bind,
 		"clusterCIDR":      c.PodSubnet,
 		"clientConnection": map[string]any{"kubeconfig": kubeProxyDir + "/kubeconfig.conf"},
-	}, c.KubeProxyConfig)
+	}
+	if isSince(c.Version, 37) { // said aloud since kube-proxy's own default is to become nftables
+		doc["mode"] = "iptables"
+	}
+	return overlay(doc, c.KubeProxyConfig)
 }
 
 // kubeProxyKubeconfig uses the pod's own service account; the server is a real address, since Services do not work before kube-proxy.

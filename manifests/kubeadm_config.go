@@ -20,7 +20,7 @@ const (
 	kubeadmGroup         = "kubeadm.k8s.io/"
 )
 
-// kubeadmAPI is the API version that the kubeadm of a minor stores (apis of kubeadm 1.10 … 1.36; facts section 8.1).
+// kubeadmAPI is the API version that the kubeadm of a minor stores (apis of kubeadm 1.10 … 1.37; facts section 8.1).
 var kubeadmAPI = []row[string]{
 	{until(10), "v1alpha1"},
 	{between(11, 11), "v1alpha2"},

@@ -14,7 +14,7 @@ type health struct {
 	liveness, readiness, startup string
 }
 
-// The probes by version (kubeadm 1.10 … 1.36, phases/controlplane and phases/etcd; facts section 4.1, corrected from the trees).
+// The probes by version (kubeadm 1.10 … 1.37, phases/controlplane and phases/etcd; facts section 4.1, corrected from the trees).
 var (
 	apiServerHealth = []row[health]{
 		{until(18), health{scheme: corev1.URISchemeHTTPS, liveness: "/healthz"}},

@@ -25,7 +25,7 @@ func schedulerPod(c *Cluster, n *Node) (*corev1.Pod, error) {
 	})
 }
 
-// schedulerArgs are kubeadm's defaults (phases/controlplane of kubeadm 1.10 … 1.36; facts section 4.4).
+// schedulerArgs are kubeadm's defaults (phases/controlplane of kubeadm 1.10 … 1.37; facts section 4.4).
 func schedulerArgs(c *Cluster, kubeconfig string) []Arg {
 	return flagsFor(c.Version, []argRow{
 		{until(13), "address", ipv4Loopback},

@@ -99,7 +99,8 @@ func TestGolden(t *testing.T) {
 		"v1.34.4-amd64":            {version: "v1.34.4", arch: "amd64"},
 		"v1.36.3-arm64":            {version: "v1.36.3", arch: "arm64"},
 		"v1.36.9-arm64":            {version: "v1.36.9", arch: "arm64"},
-		"v1.37.1-rc.0-amd64-allow": {version: "v1.37.1-rc.0+build.7", arch: "amd64", o: Options{AllowUnknown: true}},
+		"v1.37.2-arm64":            {version: "v1.37.2", arch: "arm64"},
+		"v1.38.1-rc.0-amd64-allow": {version: "v1.38.1-rc.0+build.7", arch: "amd64", o: Options{AllowUnknown: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := render(t, find(t, c.version, c.o), c.arch)
@@ -126,7 +127,7 @@ func TestCatalog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if first, last := c.oldest().Minor, c.newest().Minor; first != "1.10" || last != "1.36" || len(c.Minors) != 27 {
+	if first, last := c.oldest().Minor, c.newest().Minor; first != "1.10" || last != "1.37" || len(c.Minors) != 28 {
 		t.Fatalf("the catalog has %d minors from %s to %s", len(c.Minors), first, last)
 	}
 	for _, m := range c.Minors {
@@ -213,8 +214,8 @@ func TestUnknownVersion(t *testing.T) {
 		{"v1.9.11", Options{}, []string{"v1.9.11", "too old", "v1.10.0"}},
 		{"v1.9.11", Options{AllowUnknown: true}, []string{"too old"}},
 		{"v0.21.4", Options{AllowUnknown: true}, []string{"too old"}},
-		{"v1.37.0", Options{}, []string{"newer", "v1.36.3", "--allow-unknown-version"}},
-		{"v2.0.0", Options{}, []string{"newer", "v1.36.3"}},
+		{"v1.38.0", Options{}, []string{"newer", "v1.37.2", "--allow-unknown-version"}},
+		{"v2.0.0", Options{}, []string{"newer", "v1.37.2"}},
 		{"v1.34.0-rc.1", Options{}, []string{"not a final release", "--allow-unknown-version"}},
 	} {
 		v, err := Parse(c.version)
@@ -283,7 +284,7 @@ func TestMinors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if last := minors[len(minors)-1]; last.LastPatch != "v1.36.3" || last.Minor != "v1.36" {
+	if last := minors[len(minors)-1]; last.LastPatch != "v1.37.2" || last.Minor != "v1.37" {
 		t.Errorf("last line is %+v", last)
 	}
 	got, err := json.Marshal(minors[0])
