@@ -18,11 +18,11 @@ import (
 // In v1.30.14, v1.31.14 and v1.32.13 a few staging modules cannot be had at the same patch; their go.mod takes an earlier one. Those
 // hold API types and clients that do not differ within a minor.
 func Versions() []string {
-	return []string{"v1.29.6", "v1.30.14", "v1.31.14", "v1.32.13", "v1.33.13", "v1.34.4", "v1.35.4", "v1.36.3"}
+	return []string{"v1.29.6", "v1.30.14", "v1.31.14", "v1.32.13", "v1.33.13", "v1.34.4", "v1.35.4", "v1.36.3", "v1.37.2"}
 }
 
 // ciVersions are a selection that takes minutes.
-func ciVersions() []string { return []string{"v1.34.4", "v1.35.4", "v1.36.3"} }
+func ciVersions() []string { return []string{"v1.34.4", "v1.36.3", "v1.37.2"} }
 
 // builder builds programs, each once per inputs.
 type builder struct {

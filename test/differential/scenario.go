@@ -190,6 +190,7 @@ func gates(minor uint) string {
 		34: "{ControlPlaneKubeletLocalMode: false, NodeLocalCRISocket: false}",
 		35: "{NodeLocalCRISocket: false}",
 		36: "{}",
+		37: "{}",
 	}[minor]
 }
 
