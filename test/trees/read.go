@@ -65,11 +65,15 @@ func readTree(ctx context.Context, minor, patch uint) (*tree, error) {
 		return nil, err
 	}
 	t := &tree{gates: gates(files), kubeadmGates: gates(own), flags: map[string]map[string]bool{}}
+	var dead []string
+	if minor >= 24 { // no program has used it since
+		dead = append(dead, "deprecated_insecure_serving.go")
+	}
 	var common []*ast.File
 	for _, path := range shared() {
 		name, below, _ := strings.Cut(path, "/")
 		if libs[name] != "" {
-			common, err = more(common, err, filepath.Join(libs[name], below))
+			common, err = more(common, err, filepath.Join(libs[name], below), dead...)
 		}
 	}
 	for program, paths := range sources() {
@@ -96,11 +100,11 @@ func readTree(ctx context.Context, minor, patch uint) (*tree, error) {
 }
 
 // more adds the files of a folder, where there is one.
-func more(files []*ast.File, err error, dir string) ([]*ast.File, error) {
+func more(files []*ast.File, err error, dir string, dead ...string) ([]*ast.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	add, err := goFiles(dir)
+	add, err := goFiles(dir, dead...)
 	if errors.Is(err, fs.ErrNotExist) {
 		return files, nil
 	}
@@ -166,8 +170,8 @@ func exists(dir string) bool {
 	return err == nil
 }
 
-// goFiles parses the files below a folder that can define gates or flags; tests are left out.
-func goFiles(dir string) ([]*ast.File, error) {
+// goFiles parses the files below a folder that can define gates or flags; tests and dead files are left out.
+func goFiles(dir string, dead ...string) ([]*ast.File, error) {
 	var files []*ast.File
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -176,7 +180,7 @@ func goFiles(dir string) ([]*ast.File, error) {
 			}
 			return err
 		}
-		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || slices.Contains(dead, d.Name()) {
 			return nil
 		}
 		data, err := os.ReadFile(path)
