@@ -213,6 +213,7 @@ func (s *State) kubeletConfigProblems() ([]Problem, error) {
 	var f struct {
 		FailSwapOn   *bool `json:"failSwapOn"`
 		FailCgroupV1 *bool `json:"failCgroupV1"`
+		FeatureGates any   `json:"featureGates"`
 	}
 	if err := yaml.Unmarshal([]byte(s.KubeletCM.Data["kubelet"]), &f); err != nil {
 		return nil, fmt.Errorf("read ConfigMap kube-system/%s: %w", s.KubeletCM.Name, err)
@@ -232,5 +233,6 @@ func (s *State) kubeletConfigProblems() ([]Problem, error) {
 			Advice: "boot with systemd.unified_cgroup_hierarchy=1, or set failCgroupV1: false in ConfigMap kube-system/" + s.KubeletCM.Name,
 		})
 	}
-	return found, nil
+	// This node's kubelet may be of an older minor than the one that the cluster's configuration was written for.
+	return append(found, gateProblems(s.Release, "ConfigMap kube-system/"+s.KubeletCM.Name, map[string]any{"featureGates": f.FeatureGates})...), nil
 }

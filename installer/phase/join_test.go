@@ -268,6 +268,9 @@ func TestJoinRefuses(t *testing.T) {
 		{"swap", func(_ *testing.T, m *host.Memory, _ *fakeCluster) {
 			m.FactsValue.SwapDevices = []string{"/swapfile"}
 		}, "[Swap]"},
+		{"gate of a later minor in the cluster", func(_ *testing.T, _ *host.Memory, f *fakeCluster) {
+			f.kubelet.Data["kubelet"] += "featureGates: {DynamicKubeletConfig: true}\n"
+		}, "[FeatureGates] ConfigMap kube-system/kubelet-config: feature gate DynamicKubeletConfig"},
 		{"name of another", func(_ *testing.T, _ *host.Memory, f *fakeCluster) { f.taken = true }, "has a Ready node of this name"},
 		{"unreachable", func(_ *testing.T, _ *host.Memory, f *fakeCluster) { f.err = errors.New("no route to host") }, "discover the cluster: no route to host"},
 	} {

@@ -49,7 +49,7 @@ func CheckHost(ctx context.Context, s *State, r host.Reader) ([]Problem, error) 
 	in := &inspection{s: s, r: r, facts: f, contract: c}
 	in.own(ctx)
 	for _, check := range []func(context.Context){
-		in.privileged, in.arch, in.version, in.hostname, in.cpus, in.memory, in.swap, // the machine
+		in.privileged, in.arch, in.version, in.knobs, in.hostname, in.cpus, in.memory, in.swap, // the machine
 		in.system, in.cgroups, in.sysctls, in.executables, in.firewall, in.proxies, // its system
 		in.runtime, in.sandbox, in.disk, in.images, // the runtime and the bundle
 		in.kubelet, in.ports, in.manifests, in.etcdDir, in.credentials, // what is left of others

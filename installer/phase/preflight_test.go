@@ -63,6 +63,43 @@ func TestPreflight(t *testing.T) {
 			},
 		},
 		{
+			name: "gate that is gone", check: "FeatureGates", says: "KubeletConfiguration: feature gate DynamicKubeletConfig: Kubernetes v1.34.4 does not know it any more: v1.26 removed it",
+			fix: "--ignore-preflight-errors FeatureGates", args: []string{"--config", "/root/c.yaml"},
+			breaks: knobs("KubeletConfiguration", "featureGates: {DynamicKubeletConfig: true, MemoryQoS: true}"),
+		},
+		{
+			name: "gate that is locked", check: "FeatureGates", says: "cannot be set to false: since v1.33 it is locked to true",
+			args: []string{"--config", "/root/c.yaml"}, fix: "leave it out",
+			breaks: knobs("KubeProxyConfiguration", "featureGates: {AnyVolumeDataSource: false}"),
+		},
+		{
+			name: "gate that is no truth value", check: "FeatureGates", says: "neither true nor false", args: []string{"--config", "/root/c.yaml"}, fix: "correct",
+			breaks: knobs("KubeletConfiguration", `featureGates: {MemoryQoS: "yes"}`),
+		},
+		{
+			name: "gate of a component", check: "FeatureGates", says: "scheduler.extraArgs: feature gate MemoryQos: ", fix: "leave it out", args: []string{"--config", "/root/c.yaml"},
+			breaks: knobs("", `scheduler: {extraArgs: [{name: feature-gates, value: "AllBeta=true,MemoryQos=true"}]}`),
+		},
+		{
+			name: "gate of the components given as kubeadm's", check: "FeatureGates", says: "kubeadm's feature gate MemoryQoS", fix: "KubeletConfiguration",
+			args: []string{"--feature-gates", "MemoryQoS=true"}, breaks: func(*testing.T, *host.Memory, *fakeRuntime) {},
+		},
+		{
+			name: "gate that is not followed", check: "FeatureGates", says: "does not follow it", fix: "encryptionAlgorithm: ECDSA-P256",
+			args: []string{"--feature-gates", "PublicKeysECDSA=true"}, breaks: func(*testing.T, *host.Memory, *fakeRuntime) {},
+		},
+		{
+			name: "flag of a component", check: "ExtraArgs", says: "apiServer.extraArgs: kube-apiserver flag --insecure-port: Kubernetes v1.34.4 does not know it any more: v1.24 removed it",
+			fix: "leave it out", args: []string{"--config", "/root/c.yaml"},
+			breaks: knobs("", `apiServer: {extraArgs: [{name: insecure-port, value: "0"}, {name: audit_log_path, value: /x}]}`),
+		},
+		{
+			name: "flag in the environment", check: "ExtraArgs", says: "KUBELET_EXTRA_ARGS in /etc/default/kubelet: kubelet flag --network-plugin", fix: "leave it out",
+			breaks: func(t *testing.T, m *host.Memory, _ *fakeRuntime) {
+				write(t, m, "/etc/default/kubelet", "# ours\nKUBELET_EXTRA_ARGS=\"--v 4 --network-plugin=cni --max-pods 42\"\n")
+			},
+		},
+		{
 			name: "br_netfilter", check: "FileContent--proc-sys-net-bridge-bridge-nf-call-iptables", says: "br_netfilter is not loaded", fix: "modprobe br_netfilter",
 			breaks: func(t *testing.T, m *host.Memory, _ *fakeRuntime) { remove(t, m, "/proc/sys/net/bridge") },
 		},
@@ -195,6 +232,15 @@ func TestPreflight(t *testing.T) {
 			}
 		})
 	}
+}
+
+// knobs writes a configuration: fields of a ClusterConfiguration, or of another document.
+func knobs(kind, fields string) func(*testing.T, *host.Memory, *fakeRuntime) {
+	doc := "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n"
+	if api := map[string]string{"KubeletConfiguration": "kubelet.config.k8s.io/v1beta1", "KubeProxyConfiguration": "kubeproxy.config.k8s.io/v1alpha1"}[kind]; api != "" {
+		doc += "---\napiVersion: " + api + "\nkind: " + kind + "\n"
+	}
+	return func(t *testing.T, m *host.Memory, _ *fakeRuntime) { write(t, m, "/root/c.yaml", doc+fields+"\n") }
 }
 
 // Everything that is wrong is said at once, can be ignored by name, and the commands that fix it come as one block.
