@@ -55,7 +55,7 @@ func (b *Builder) Build(ctx context.Context, p *Plan) (*Result, error) {
 		return nil, err
 	}
 	defer content.cursor.close()
-	if err := c.VerifyComplete(p.Needs()); err != nil {
+	if err := p.complete(c); err != nil {
 		return nil, err
 	}
 	b.tell(Event{Stage: StageBegin, Name: p.Output, Arch: p.Arch})
@@ -89,7 +89,7 @@ func (b *Builder) Build(ctx context.Context, p *Plan) (*Result, error) {
 		warnings = append(warnings, img.Warnings...)
 	}
 	warnings = append(warnings, content.allowedForeign()...)
-	return &Result{Result: *written, Warnings: append(slices.Clone(p.Warnings), warnings...)}, nil
+	return &Result{Result: *written, Warnings: append(p.warnings(c), warnings...)}, nil
 }
 
 // gather resolves the images and downloads the programs, side by side.

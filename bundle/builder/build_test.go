@@ -127,7 +127,7 @@ func TestBuild(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := b.Contract().VerifyComplete(list); err != nil {
+			if err := b.Contract().VerifyComplete(list.Needs); err != nil {
 				t.Error(err)
 			}
 			var files []string

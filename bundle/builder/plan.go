@@ -9,6 +9,7 @@ import (
 	"github.com/distribution/reference"
 
 	"kubebundle/bundle"
+	"kubebundle/bundle/needs"
 	"kubebundle/release"
 )
 
@@ -142,13 +143,24 @@ func canonical(ref string) string {
 	return n.String()
 }
 
-// Needs lists what an installation from the plan can ask for.
-func (p *Plan) Needs() []bundle.Need {
-	var needs []bundle.Need
-	for _, img := range p.Images {
-		for _, by := range img.By {
-			needs = append(needs, bundle.Need{Ref: img.Ref, By: by})
-		}
+// complete checks a contract by the same rules as verify, so that no bundle is written that verify would refuse.
+func (p *Plan) complete(c *bundle.Contract) error {
+	found, err := needs.Release(c)
+	if err != nil {
+		return err
 	}
-	return needs
+	all := found.Needs
+	for _, m := range p.Manifests {
+		all = append(all, m.found.Needs...)
+	}
+	return c.VerifyComplete(all)
+}
+
+// warnings of the plan, and what looks like an image in the manifests and is not packed.
+func (p *Plan) warnings(c *bundle.Contract) []string {
+	out := slices.Clone(p.Warnings)
+	for _, m := range p.Manifests {
+		out = append(out, m.found.Unsure(c)...)
+	}
+	return out
 }

@@ -16,12 +16,13 @@ import (
 // Found is what a manifest asks for.
 type Found struct {
 	Needs    []bundle.Need
-	Warnings []string // file:line: what will not work without a registry
+	Maybe    []bundle.Need // strings that look like images
+	Warnings []string      // file:line: what will not work without a registry
 }
 
 // Scan finds the images in a YAML (or JSON) file of any number of documents. file is for messages.
 func Scan(file string, data []byte) (Found, error) {
-	s := &scanner{file: file}
+	s := &scanner{file: file, line: func(n int) int { return n }}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	docs := 0
 	for {
@@ -37,7 +38,7 @@ func Scan(file string, data []byte) (Found, error) {
 			continue // a comment between two ---
 		}
 		docs++
-		s.document(&doc)
+		s.object(doc.Content[0], "", 0)
 	}
 	if docs == 0 {
 		return Found{}, fmt.Errorf("manifest %s: holds no object", file)
@@ -47,11 +48,15 @@ func Scan(file string, data []byte) (Found, error) {
 
 type scanner struct {
 	Found
-	file string
-	errs []error
+	file    string
+	line    func(int) int // from a line of what is scanned to a line of the file
+	builtin bool          // the object is of a kind that Kubernetes itself starts containers for
+	nested  int           // how many strings lie around what is scanned
+	lists   map[*yaml.Node]bool // lists of containers that were scanned: aliases may lead to one again, or in a circle
+	errs    []error
 }
 
-func (s *scanner) at(n *yaml.Node) string { return fmt.Sprintf("%s:%d", s.file, n.Line) }
+func (s *scanner) at(n *yaml.Node) string { return fmt.Sprintf("%s:%d", s.file, s.line(n.Line)) }
 
 func (s *scanner) fail(n *yaml.Node, why string, args ...any) {
 	s.errs = append(s.errs, fmt.Errorf("manifest %s: %s", s.at(n), fmt.Sprintf(why, args...)))
@@ -61,16 +66,39 @@ func (s *scanner) warn(n *yaml.Node, why string, args ...any) {
 	s.Warnings = append(s.Warnings, s.at(n)+": "+fmt.Sprintf(why, args...))
 }
 
-func (s *scanner) document(doc *yaml.Node) {
-	root := doc.Content[0]
-	if root.Kind != yaml.MappingNode || value(root, "kind") == nil || value(root, "apiVersion") == nil {
+func (s *scanner) need(n *yaml.Node, ref string) {
+	s.Needs = append(s.Needs, bundle.Need{Ref: ref, By: s.at(n)})
+}
+
+// object scans one Kubernetes object. Items of a typed list (PodList) may leave out what the list says: inherited is its apiVersion.
+func (s *scanner) object(root *yaml.Node, inherited string, depth int) {
+	root = resolve(root)
+	version, kind := scalar(root, "apiVersion"), scalar(root, "kind")
+	if version == "" {
+		version = inherited
+	}
+	if root.Kind != yaml.MappingNode || version == "" || kind == "" && inherited == "" {
 		s.fail(root, "is not a Kubernetes object (it has no apiVersion and kind)")
 		return
 	}
-	if k := value(root, "kind"); k.Value == "CustomResourceDefinition" {
-		return // a schema talks about fields called image, it has none
+	if items := value(root, "items"); items != nil && items.Kind == yaml.SequenceNode && strings.HasSuffix(kind, "List") && depth < maxDepth {
+		if version == "v1" && kind == "List" {
+			version = "" // its items are of any kind
+		}
+		for _, item := range items.Content {
+			s.object(item, version, depth+1)
+		}
+		return
 	}
-	s.walk(root, 0)
+	if kind == "CustomResourceDefinition" {
+		if spec := value(root, "spec"); spec != nil {
+			s.schema(spec, "", depth)
+		}
+		return
+	}
+	group, _, _ := strings.Cut(version, "/")
+	s.builtin = version == "v1" || group == "apps" || group == "batch" || group == "extensions"
+	s.walk(root, depth)
 }
 
 // maxDepth stops documents that nest without end; Kubernetes' own decoder stops at 10000.
@@ -84,19 +112,12 @@ func (s *scanner) walk(n *yaml.Node, depth int) {
 	switch n.Kind {
 	case yaml.AliasNode:
 		// What an alias stands for is walked where it is defined.
+	case yaml.ScalarNode:
+		s.text(n)
 	case yaml.MappingNode:
+		s.pair(n)
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			key, val := n.Content[i], n.Content[i+1]
-			switch {
-			case isContainerList(key.Value) && resolve(val).Kind == yaml.SequenceNode:
-				s.containers(resolve(val), depth)
-				continue
-			case key.Value == "volumes" && resolve(val).Kind == yaml.SequenceNode:
-				s.volumes(resolve(val))
-			case key.Value == "image" && resolve(val).Kind == yaml.ScalarNode:
-				s.loose(resolve(val))
-			}
-			s.walk(val, depth+1)
+			s.field(n.Content[i].Value, n.Content[i+1], depth)
 		}
 	default:
 		for _, c := range n.Content {
@@ -105,12 +126,40 @@ func (s *scanner) walk(n *yaml.Node, depth int) {
 	}
 }
 
+// field scans one entry of a mapping.
+func (s *scanner) field(key string, val *yaml.Node, depth int) {
+	to := resolve(val)
+	switch {
+	case isContainerList(key) && to.Kind == yaml.SequenceNode:
+		s.containers(to, depth)
+		return
+	case key == "volumes" && to.Kind == yaml.SequenceNode:
+		s.volumes(to)
+	case isImageField(key) && to.Kind == yaml.ScalarNode:
+		s.loose(to, key == "image")
+		return
+	case key == "labels" || key == "annotations":
+		return // what others say about the object
+	}
+	s.walk(val, depth+1)
+}
+
 func isContainerList(key string) bool {
 	return key == "containers" || key == "initContainers" || key == "ephemeralContainers"
 }
 
-// containers takes the image of every container; a container without one is an error.
+func isImageField(key string) bool { return key == "image" || strings.HasSuffix(key, "Image") }
+
+// containers takes the image of every container; a container without one is an error where Kubernetes itself starts it. A custom
+// resource may well name a container to change it and leave the image to its operator.
 func (s *scanner) containers(list *yaml.Node, depth int) {
+	if s.lists[list] {
+		return
+	}
+	if s.lists == nil {
+		s.lists = map[*yaml.Node]bool{}
+	}
+	s.lists[list] = true
 	for _, c := range list.Content {
 		c = resolve(c)
 		if c.Kind != yaml.MappingNode {
@@ -121,7 +170,7 @@ func (s *scanner) containers(list *yaml.Node, depth int) {
 		switch {
 		case img != nil:
 			s.image(img, value(c, "imagePullPolicy"))
-		case value(c, "name") != nil:
+		case value(c, "name") != nil && s.builtin:
 			s.fail(c, "container %q has no image", value(c, "name").Value)
 		}
 		for i := 0; i+1 < len(c.Content); i += 2 {
@@ -147,7 +196,9 @@ func (s *scanner) volumes(list *yaml.Node) {
 
 func (s *scanner) image(n, policy *yaml.Node) {
 	if n.Kind != yaml.ScalarNode || n.Value == "" {
-		s.fail(n, "the image is empty")
+		if s.builtin {
+			s.fail(n, "the image is empty")
+		}
 		return
 	}
 	ref, err := reference.ParseDockerRef(n.Value)
@@ -155,7 +206,7 @@ func (s *scanner) image(n, policy *yaml.Node) {
 		s.fail(n, "odd image %q: %v", n.Value, err)
 		return
 	}
-	s.Needs = append(s.Needs, bundle.Need{Ref: n.Value, By: s.at(n)})
+	s.need(n, n.Value)
 	tagged, isTagged := ref.(reference.Tagged)
 	latest := isTagged && tagged.Tag() == "latest"
 	switch {
@@ -164,22 +215,6 @@ func (s *scanner) image(n, policy *yaml.Node) {
 	case (policy == nil || policy.Value == "") && latest:
 		s.warn(n, "%s is pulled again at every start because its tag is latest; give it another tag or imagePullPolicy: IfNotPresent", n.Value)
 	}
-}
-
-// loose takes an image: that stands outside a container, as in the custom resources of operators, if it is clearly a
-// reference.
-func (s *scanner) loose(n *yaml.Node) {
-	ref, err := reference.ParseNormalizedNamed(n.Value)
-	if err != nil {
-		return
-	}
-	if reference.IsNameOnly(ref) {
-		if strings.Contains(n.Value, "/") {
-			s.warn(n, "image %s stands outside a container and has no tag: it is not packed (name it with --image if it is needed)", n.Value)
-		}
-		return
-	}
-	s.Needs = append(s.Needs, bundle.Need{Ref: n.Value, By: s.at(n)})
 }
 
 // value finds a key of a mapping, aliases followed and merge keys (<<) included.
@@ -200,6 +235,17 @@ func value(m *yaml.Node, key string) *yaml.Node {
 		}
 	}
 	return merged
+}
+
+// scalar is the text of a key of a mapping, "" without one.
+func scalar(m *yaml.Node, key string) string {
+	if m.Kind != yaml.MappingNode {
+		return ""
+	}
+	if v := value(m, key); v != nil && v.Kind == yaml.ScalarNode {
+		return v.Value
+	}
+	return ""
 }
 
 func resolve(n *yaml.Node) *yaml.Node {

@@ -24,7 +24,10 @@ func (a *app) verifyCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := b.Contract().VerifyComplete(list); err != nil {
+			for _, w := range append(list.Warnings, list.Unsure(b.Contract())...) {
+				a.say("warning: %s\n", w)
+			}
+			if err := b.Contract().VerifyComplete(list.Needs); err != nil {
 				return err
 			}
 			c := b.Contract()

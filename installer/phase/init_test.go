@@ -18,7 +18,7 @@ func TestInitPlan(t *testing.T) {
 	m := goodHost(t)
 	before := m.Snapshot()
 	s := initState(t, m, goodRuntime(), "--pod-network-cidr", "10.244.0.0/16", "--token", "abcdef.0123456789abcdef")
-	s.ExtraObjects = []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: kube-flannel}\n")
+	s.manifests = []manifest{{manifestFile().Path, []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: kube-flannel}\n")}}
 	s.Contract.Files = append(s.Contract.Files, manifestFile())
 	_, text := planAll(t, InitPhases(), s, m)
 	golden(t, "init-v1.34.4.txt", text)

@@ -5,14 +5,12 @@ import (
 	"errors"
 	"io/fs"
 	"path"
-	"strings"
 
 	"github.com/dustin/go-humanize"
 	"k8s.io/apimachinery/pkg/util/version"
 
 	"kubebundle/bundle"
 	"kubebundle/installer/step"
-	"kubebundle/release"
 )
 
 // runtime asks the container runtime about itself.
@@ -95,31 +93,13 @@ func (in *inspection) disk(ctx context.Context) {
 
 // images checks that everything which the installation starts is in the bundle: nothing can be pulled later.
 func (in *inspection) images(ctx context.Context) {
-	have := map[string]bool{}
-	for _, img := range in.contract.Images {
-		have[img.Component] = true
-	}
-	want, err := in.s.Release.Images(release.Arch(in.contract.Arch))
+	missing, err := in.s.missingImages(ctx)
 	if err != nil {
-		in.failAdvise("ImagePull", "", "%v", err)
+		in.failAdvise("ImagePull", "check the bundle with: ./install verify", "%v", err)
 		return
 	}
-	var missing []string
-	for _, img := range want {
-		if !have[string(img.Component)] {
-			missing = append(missing, img.Ref)
-		}
-	}
-	if in.s.Join == nil {
-		objs, err := in.s.extraObjects(ctx)
-		if err != nil {
-			in.failAdvise("ImagePull", "check the bundle with: ./install verify", "%v", err)
-			return
-		}
-		missing = append(missing, missingImages(objs, in.contract)...)
-	}
-	if len(missing) > 0 {
-		in.failAdvise("ImagePull", "build a bundle with them (bundler build --image …)", "the bundle lacks images that the cluster starts: %s", strings.Join(missing, ", "))
+	for _, n := range missing {
+		in.failAdvise("ImagePull", "build a bundle with it (bundler build --image "+n.Ref+")", "image %s is not in the bundle, but %s needs it", n.Ref, n.By)
 	}
 }
 

@@ -322,7 +322,7 @@ func TestPreflightKnowsMissingImages(t *testing.T) {
 	s := initState(t, m, goodRuntime())
 	s.Contract.Images = s.Contract.Images[1:]
 	s.Contract.Files = append(s.Contract.Files, manifestFile())
-	s.ExtraObjects = []byte(`
+	s.manifests = []manifest{{manifestFile().Path, []byte(`
 apiVersion: apps/v1
 kind: DaemonSet
 metadata: {name: net, namespace: kube-system}
@@ -331,9 +331,13 @@ spec:
     spec:
       initContainers: [{name: a, image: example.org/cni:v1}]
       containers: [{name: b, image: busybox}]
-`)
+`)}}
 	_, err := Preflight{}.Plan(t.Context(), s, m)
-	for _, want := range []string{"[ImagePull]", "example.org/cni:v1", "busybox", "registry.k8s.io/kube-apiserver:v1.34.4"} {
+	for _, want := range []string{
+		"[ImagePull] image example.org/cni:v1 is not in the bundle, but " + manifestFile().Path + ":8 needs it",
+		"image busybox is not in the bundle, but " + manifestFile().Path + ":9 needs it",
+		"image registry.k8s.io/kube-apiserver:v1.34.4 is not in the bundle, but Kubernetes v1.34.4 (kube-apiserver) needs it",
+	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q in it", err, want)
 		}

@@ -59,8 +59,6 @@ type State struct {
 	Token       *cluster.Token    // the one that the join command names
 	ClusterInfo *cluster.ClusterInfo
 	KubeletCM   *corev1.ConfigMap
-	// ExtraObjects are the user's manifests, YAML, one file after the other.
-	ExtraObjects []byte
 	// Problems is what preflight found and did not refuse: warnings, and ignored errors.
 	Problems []Problem
 
@@ -69,6 +67,8 @@ type State struct {
 	patched map[string][]patch
 	restart []string // static pods whose certificates were renewed
 	member  bool     // this host has joined already: the cluster was not asked, and what follows from its answers is in place
+
+	manifests []manifest // of the bundle, in order
 }
 
 // Discoverer is what join needs to read from the cluster while planning.

@@ -61,11 +61,11 @@ func TestJoinTextNamesTheTokenThatWasFound(t *testing.T) {
 
 func TestJoinTextSaysWhatTheNetworkNeeds(t *testing.T) {
 	s := &State{Contract: testContract(t, testVersion)}
-	if got := joinText("./install join", false, len(manifestFiles(s)) > 0); !strings.Contains(got, "deploy a pod network") {
+	if got := joinText("./install join", false, len(manifestNames(s)) > 0); !strings.Contains(got, "deploy a pod network") {
 		t.Errorf("got\n%s", got)
 	}
 	s.Contract.Files = append(s.Contract.Files, manifestFile())
-	if got := joinText("./install join", false, len(manifestFiles(s)) > 0); !strings.Contains(got, "No --pod-network-cidr") {
+	if got := joinText("./install join", false, len(manifestNames(s)) > 0); !strings.Contains(got, "No --pod-network-cidr") {
 		t.Errorf("got\n%s", got)
 	}
 	if got := joinText("./install join", true, true); strings.Contains(got, "pod-network") {

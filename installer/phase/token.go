@@ -101,7 +101,7 @@ func (ShowJoinCommand) Plan(ctx context.Context, s *State, r host.Reader) ([]ste
 		case !s.Init.SkipTokenPrint:
 			token = s.Token.String()
 		}
-		return joinText(JoinCommand(server, token, pin), c.PodSubnet != "", len(manifestFiles(s)) > 0)
+		return joinText(JoinCommand(server, token, pin), c.PodSubnet != "", len(manifestNames(s)) > 0)
 	}}}, nil
 }
 
