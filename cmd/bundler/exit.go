@@ -67,6 +67,9 @@ func exitCode(err error, signalled bool) int {
 
 // report tells a person what went wrong and what to do.
 func (a *app) report(err error, code int) {
+	if errors.Is(err, errDiffer) {
+		return // what differs was printed
+	}
 	text := strings.TrimSpace(err.Error())
 	if code == exitSignal {
 		text = "ended by a signal; no output was written"

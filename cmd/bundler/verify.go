@@ -18,6 +18,7 @@ func (a *app) verifyCmd() *cobra.Command {
 config to the layers. Then check that every image that an installation can ask for is inside: those of the Kubernetes
 version with all add-ons, and those that the packed manifests name, at any depth. A missing one is named with the file and
 line that asks. Every problem is reported; a string that only looks like an image is a warning.
+
 Of a bundle in parts give any part, or the list. A part that is missing, cut off, foreign or out of order is named.`,
 		Args: oneBundle,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.verify(cmd, args[0]) },
