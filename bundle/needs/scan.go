@@ -49,9 +49,9 @@ func Scan(file string, data []byte) (Found, error) {
 type scanner struct {
 	Found
 	file    string
-	line    func(int) int // from a line of what is scanned to a line of the file
-	builtin bool          // the object is of a kind that Kubernetes itself starts containers for
-	nested  int           // how many strings lie around what is scanned
+	line    func(int) int       // from a line of what is scanned to a line of the file
+	builtin bool                // the object is of a kind that Kubernetes itself starts containers for
+	nested  int                 // how many strings lie around what is scanned
 	lists   map[*yaml.Node]bool // lists of containers that were scanned: aliases may lead to one again, or in a circle
 	errs    []error
 }

@@ -38,14 +38,14 @@ spec:
   initContainers:
   - {name: c, image: c@sha256:0000000000000000000000000000000000000000000000000000000000000000}
 `, []string{"a:1@12", "b:1@13", "c@sha256:0000000000000000000000000000000000000000000000000000000000000000@21"}, nil, ""},
-		"json":          {`{"apiVersion":"v1","kind":"Pod","spec":{"containers":[{"name":"a","image":"a:1"}]}}`, []string{"a:1@1"}, nil, ""},
-		"image volume":  {"apiVersion: v1\nkind: Pod\nspec:\n  volumes:\n  - name: v\n    image: {reference: data:1, pullPolicy: Always}\n", []string{"data:1@6"}, []string{"f:6: imagePullPolicy Always"}, ""},
-		"operator":      {"apiVersion: x/v1\nkind: Thing\nspec:\n  image: quay.io/x/y:2\n  sub: {image: quay.io/x/z}\n", []string{"quay.io/x/y:2@4"}, []string{"f:5: image quay.io/x/z stands outside a container"}, ""},
-		"not an image":  {"apiVersion: x/v1\nkind: Thing\nspec:\n  image: a nice picture\n  other: {image: true}\n", nil, nil, ""},
-		"crd":           {"apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nspec: {properties: {containers: [{name: x}]}}\n", nil, nil, ""},
-		"anchors":       {"apiVersion: v1\nkind: Pod\nx: &base {image: \"a:1\"}\nspec:\n  containers:\n  - <<: *base\n    name: a\n", []string{"a:1@3", "a:1@3"}, nil, ""},
-		"alias list":    {"apiVersion: v1\nkind: Pod\nspec:\n  containers: &c\n  - {name: a, image: \"a:1\"}\n  initContainers: *c\n", []string{"a:1@5"}, nil, ""},
-		"loop":          {"apiVersion: v1\nkind: Pod\nspec: &s\n  again: *s\n  containers: [{name: a, image: \"a:1\"}]\n", []string{"a:1@5"}, nil, ""},
+		"json":         {`{"apiVersion":"v1","kind":"Pod","spec":{"containers":[{"name":"a","image":"a:1"}]}}`, []string{"a:1@1"}, nil, ""},
+		"image volume": {"apiVersion: v1\nkind: Pod\nspec:\n  volumes:\n  - name: v\n    image: {reference: data:1, pullPolicy: Always}\n", []string{"data:1@6"}, []string{"f:6: imagePullPolicy Always"}, ""},
+		"operator":     {"apiVersion: x/v1\nkind: Thing\nspec:\n  image: quay.io/x/y:2\n  sub: {image: quay.io/x/z}\n", []string{"quay.io/x/y:2@4"}, []string{"f:5: image quay.io/x/z stands outside a container"}, ""},
+		"not an image": {"apiVersion: x/v1\nkind: Thing\nspec:\n  image: a nice picture\n  other: {image: true}\n", nil, nil, ""},
+		"crd":          {"apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nspec: {properties: {containers: [{name: x}]}}\n", nil, nil, ""},
+		"anchors":      {"apiVersion: v1\nkind: Pod\nx: &base {image: \"a:1\"}\nspec:\n  containers:\n  - <<: *base\n    name: a\n", []string{"a:1@3", "a:1@3"}, nil, ""},
+		"alias list":   {"apiVersion: v1\nkind: Pod\nspec:\n  containers: &c\n  - {name: a, image: \"a:1\"}\n  initContainers: *c\n", []string{"a:1@5"}, nil, ""},
+		"loop":         {"apiVersion: v1\nkind: Pod\nspec: &s\n  again: *s\n  containers: [{name: a, image: \"a:1\"}]\n", []string{"a:1@5"}, nil, ""},
 		"bomb": {
 			"apiVersion: v1\nkind: Pod\nspec:\n  containers: &c\n  - {name: a, image: \"a:1\", x: {containers: *c}, y: {containers: *c}}\n", []string{"a:1@5"}, nil, "",
 		},
