@@ -43,6 +43,8 @@ type Bundle struct {
 type source interface {
 	// scan reads everything beside the payload. full also hashes the large outer files.
 	scan(full bool) (*head, error)
+	// outer opens a file of the contract's Outer.
+	outer(name string) (io.ReadCloser, error)
 	// payload opens the compressed payload.
 	payload() (io.ReadCloser, error)
 }

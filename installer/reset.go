@@ -172,7 +172,7 @@ func (r *Reset) stopKubelet(context.Context) ([]step.Step, error) {
 func (r *Reset) containers(context.Context) ([]step.Step, error) {
 	socket := r.Config.CRISocket
 	if socket == "" {
-		socket = nodeCRISocket(r.Target.Host)
+		socket = NodeCRISocket(r.Target.Host)
 	}
 	if r.Target.CRI == nil && !socketThere(r.Target.Host, socket) {
 		return nil, nil // no runtime, so no containers
@@ -190,8 +190,8 @@ const defaultSocket = "unix:///run/containerd/containerd.sock"
 
 var socketPattern = regexp.MustCompile(`unix://(/[^\s"']+)`)
 
-// nodeCRISocket finds the runtime that the kubelet of this node was given.
-func nodeCRISocket(h host.Reader) string {
+// NodeCRISocket finds the runtime that the kubelet of this node was given.
+func NodeCRISocket(h host.Reader) string {
 	for _, p := range []string{"instance-config.yaml", "config.yaml", "kubeadm-flags.env"} {
 		data, err := h.ReadFile("/var/lib/kubelet/" + p)
 		if err != nil {

@@ -136,6 +136,20 @@ func (a *app) imagesLoad() *cobra.Command {
 		Use: "load", Short: "Load the bundle's images into the container runtime", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withRuntime(cmd.Context(), socket, func(t *step.Target, _ cruntime.Runtime) error {
+				show := a.listener()
+				st := step.NewImages(t.Bundle.Contract())
+				report := func(n int) {
+					show(installer.Event{Phase: "load-images", State: installer.Done, Changed: n, Steps: len(st.List)})
+				}
+				if missing {
+					// A node asks so every few minutes, and must not be in the way of who has the lock, or take it for nothing.
+					if whole, err := st.Satisfied(cmd.Context(), t); err != nil {
+						return err
+					} else if whole {
+						report(0)
+						return nil
+					}
+				}
 				f, err := a.host.Facts(cmd.Context())
 				if err != nil {
 					return err
@@ -145,8 +159,6 @@ func (a *app) imagesLoad() *cobra.Command {
 					return err
 				}
 				defer release()
-				show := a.listener()
-				st := step.NewImages(t.Bundle.Contract())
 				t.Progress = func(done, total int64, what string) {
 					show(installer.Event{Phase: "load-images", Step: st.String(), State: installer.Progress, Done: done, Total: total, What: what})
 				}
@@ -156,7 +168,7 @@ func (a *app) imagesLoad() *cobra.Command {
 					show(installer.Event{Phase: "load-images", State: installer.Failed, Error: err.Error()})
 					return err
 				}
-				show(installer.Event{Phase: "load-images", State: installer.Done, Changed: n, Steps: len(st.List)})
+				report(n)
 				return nil
 			})
 		},

@@ -44,7 +44,11 @@ func (a *app) resetCmd() *cobra.Command {
 			if err != nil {
 				a.say("warning: %v\n", err) // reset goes on with what can be read
 			}
-			t, closeAll := a.target(func() string { return cfg.CRISocket })
+			socket := cfg.CRISocket
+			if socket == "" {
+				socket = installer.NodeCRISocket(a.host) // now: the files that tell it go
+			}
+			t, closeAll := a.target(func() string { return socket })
 			defer closeAll()
 			r := &installer.Reset{Config: cfg, Target: t, Journal: j, Events: a.listener(), Images: images}
 			if cfg.DryRun {

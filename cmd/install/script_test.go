@@ -68,7 +68,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("BUNDLES", bundles)
 			env.Setenv("BUNDLE", whole)
 			env.Setenv("ARCH", runtime.GOARCH)
-			for _, d := range []string{"run", "etc/systemd/system/multi-user.target.wants", "usr/bin", "var/lib", "opt"} {
+			for _, d := range []string{"run", "etc/systemd/system", "usr/bin", "var/lib", "opt"} {
 				if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
 					return err
 				}
@@ -215,6 +215,9 @@ func (f *fakeRuntime) images() map[string]bool {
 }
 
 func (f *fakeRuntime) Info(context.Context) (cruntime.Info, error) {
+	if os.Getenv("FAKE_RUNTIME") == "docker" {
+		return cruntime.Info{Name: "docker", Version: "20.10.24", Socket: "unix:///var/run/docker.sock", CRI: "unix:///var/run/cri-dockerd.sock", SandboxImage: "registry.k8s.io/pause:3.10.1", CgroupDriver: "systemd"}, nil
+	}
 	return cruntime.Info{Name: "containerd", Version: "2.1.5", Socket: "unix:///run/containerd/containerd.sock", SandboxImage: "registry.k8s.io/pause:3.10.1", CgroupDriver: "systemd"}, nil
 }
 

@@ -179,7 +179,7 @@ func (r *Rooted) Enable(_ context.Context, unit string) error {
 	return nil
 }
 
-// Disable implements Units by removing the links.
+// Disable implements Units by removing the links, and their folders when they are empty, as systemctl does.
 func (r *Rooted) Disable(_ context.Context, unit string) error {
 	file, ok := unitFile(r, unit)
 	if !ok {
@@ -192,6 +192,11 @@ func (r *Rooted) Disable(_ context.Context, unit string) error {
 	for _, l := range links {
 		if err := r.Remove(l); err != nil {
 			return err
+		}
+		if left, err := r.ReadDir(path.Dir(l)); err == nil && len(left) == 0 {
+			if err := r.Remove(path.Dir(l)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

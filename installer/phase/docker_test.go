@@ -3,11 +3,14 @@ package phase
 import (
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 
+	"kubebundle/bundle"
+	"kubebundle/bundle/bundletest"
 	"kubebundle/installer/config"
 	"kubebundle/installer/host"
 	"kubebundle/installer/step"
@@ -273,5 +276,64 @@ func TestExecStart(t *testing.T) {
 	}
 	if got = withFlag(got, sandboxFlag, "p:1"); got != "/usr/bin/cri-dockerd --container-runtime-endpoint fd:// --network-plugin=cni --pod-infra-container-image=p:1" {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestKeepBundle(t *testing.T) {
+	m, rt := goodHost(t), behind("systemd", pause134)
+	s := dockerState(t, m, rt, "v1.34.4", criDockerd, "")
+	maker := bundletest.New("amd64")
+	maker.File("bin/kubelet", 0o755, []byte("#!kubelet\n"))
+	b, err := bundle.Open(bundletest.Unpack(t, maker.Write(t, t.TempDir()), t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Bundle = b
+	steps, err := KeepBundle{}.Plan(t.Context(), s, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := &step.Target{Host: m, Bundle: b}
+	for _, st := range steps {
+		if err := st.Apply(t.Context(), target); err != nil {
+			t.Fatalf("%s: %v", st, err)
+		}
+		if ok, err := st.Satisfied(t.Context(), target); !ok || err != nil {
+			t.Errorf("%s: not satisfied after it was applied (%v)", st, err)
+		}
+	}
+	for _, p := range []string{imagesPath, timerPath} {
+		text, err := m.ReadFile(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden(t, path.Base(p), string(text))
+	}
+	// The copy's digests are looked at, not only its names.
+	write(t, m, keptBundle+"/payload.tar.zst", "rotten")
+	if ok, err := steps[0].Satisfied(t.Context(), target); ok || err != nil {
+		t.Errorf("a damaged copy counts as there (%v)", err)
+	}
+
+	// The copy's size is asked for, until it is there.
+	m2 := goodHost(t)
+	m2.Free = uint64(s.Contract.Requirements.DiskBytes) + 10
+	s = dockerState(t, m2, rt, "v1.34.4", criDockerd, "")
+	s.Bundle, s.payloadChecked = b, true
+	s.Contract = testContract(t, "v1.34.4")
+	if _, err := (Preflight{}).Plan(t.Context(), s, m2); err == nil || !strings.Contains(err.Error(), "the copy of it that is kept") {
+		t.Errorf("got %v, want the copy's room asked for", err)
+	}
+	write(t, m2, keptBundle+"/install", "")
+	s = dockerState(t, m2, rt, "v1.34.4", criDockerd, "")
+	s.Bundle, s.payloadChecked = b, true
+	if _, err := (Preflight{}).Plan(t.Context(), s, m2); err != nil {
+		t.Error(err)
+	}
+
+	// containerd pins.
+	s = initState(t, goodHost(t), goodRuntime())
+	if steps, err := (KeepBundle{}).Plan(t.Context(), s, m); err != nil || len(steps) > 0 {
+		t.Errorf("on containerd: %v, %v", steps, err)
 	}
 }

@@ -22,6 +22,7 @@ func InitPhases() []Phase {
 		Preflight{},
 		InstallBinaries{},
 		LoadImages{},
+		KeepBundle{},
 		Certs{},
 		Kubeconfig{},
 		Etcd{},
@@ -47,6 +48,7 @@ func JoinPhases() []Phase {
 		Discovery{},
 		InstallBinaries{},
 		LoadImages{},
+		KeepBundle{},
 		JoinKubeletStart{},
 		ServiceRoute{}, // while the kubelet introduces itself
 		KubeletWaitBootstrap{},

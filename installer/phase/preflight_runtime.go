@@ -67,26 +67,36 @@ func (in *inspection) disk(ctx context.Context) {
 	if need <= 0 {
 		return
 	}
-	root := "/var/lib/containerd"
+	root, kept := "/var/lib/containerd", int64(0)
 	if info, err := in.s.runtimeInfo(ctx); err == nil {
 		if info.Root != "" {
 			root = info.Root
 		}
+		if forgets(info) && in.s.Bundle != nil && !exists(in.r, keptBundle) {
+			kept = step.NewKeepBundle(in.s.Bundle, keptBundle).Size()
+		}
 		if rt, err := in.s.Runtime(ctx); err == nil {
 			if missing, err := rt.Missing(ctx, step.RuntimeImages(in.contract.Images)); err == nil && len(missing) == 0 {
-				return
+				need = 0
 			}
 		}
 	}
-	for _, p := range []string{root, "/var/lib"} {
-		free, err := in.r.DiskFree(p)
+	what := "the bundle needs"
+	if kept > 0 {
+		what = "the bundle and the copy of it that is kept there for images which Docker loses need"
+	}
+	for _, c := range []struct {
+		path, what string
+		need       int64
+	}{{root, "the bundle needs", need}, {"/var/lib", what, need + kept}} {
+		free, err := in.r.DiskFree(c.path)
 		if err != nil {
-			in.failAdvise("Disk", "", "free space at %s cannot be found out: %v", p, err)
+			in.failAdvise("Disk", "", "free space at %s cannot be found out: %v", c.path, err)
 			continue
 		}
-		if free < uint64(need) {
-			in.failAdvise("Disk", "make room or mount a larger disk there", "%s free at %s, the bundle needs %s",
-				humanize.IBytes(free), p, humanize.IBytes(uint64(need)))
+		if free < uint64(max(c.need, 0)) {
+			in.failAdvise("Disk", "make room or mount a larger disk there", "%s free at %s, %s %s",
+				humanize.IBytes(free), c.path, c.what, humanize.IBytes(uint64(c.need)))
 		}
 	}
 }

@@ -1,0 +1,87 @@
+package phase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"kubebundle/installer/host"
+	"kubebundle/installer/step"
+	cruntime "kubebundle/runtime"
+)
+
+const (
+	keptBundle  = "/var/lib/kubebundle/bundle"
+	imagesUnit  = "kubebundle-images.service"
+	imagesTimer = "kubebundle-images.timer"
+	imagesPath  = systemdDir + "/" + imagesUnit
+	timerPath   = systemdDir + "/" + imagesTimer
+)
+
+// KeepBundle makes sure that images which Docker loses come back. Docker cannot pin: the kubelet, when the disk fills up, and an administrator's
+// `docker image prune -a` take every image that no container uses at that moment, and there is no registry to get it from. So the node
+// keeps a copy of the bundle, and a unit loads from it what is missing: before each start of the kubelet, the one at boot among
+// them, and every five minutes. A run that finds all there asks Docker a dozen questions and reads nothing from the bundle.
+type KeepBundle struct{}
+
+// Name is ours.
+func (KeepBundle) Name() string { return "keep-bundle" }
+
+// Plan does nothing where the runtime can pin.
+func (KeepBundle) Plan(ctx context.Context, s *State, _ host.Reader) ([]step.Step, error) {
+	info, err := s.runtimeInfo(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask the container runtime: %w", err)
+	}
+	if !forgets(info) {
+		return nil, nil
+	}
+	if s.Bundle == nil {
+		return nil, errors.New("keep the bundle: no bundle at hand")
+	}
+	return []step.Step{
+		step.NewKeepBundle(s.Bundle, keptBundle),
+		step.File{Path: imagesPath, Mode: 0o644, Data: []byte(imagesService(info.Socket))},
+		step.File{Path: timerPath, Mode: 0o644, Data: []byte(imagesTimerText)},
+		step.Unit{Name: imagesUnit, Enable: true},
+		step.Unit{Name: imagesTimer, Enable: true, Start: true, Files: []string{timerPath}},
+	}, nil
+}
+
+// forgets says whether a runtime may lose images that nobody removed on purpose.
+func forgets(info cruntime.Info) bool { return info.Name == "docker" }
+
+// imagesService renders the unit. It talks to Docker itself, so it need not wait for cri-dockerd. The kubelet starts after it, however it
+// ends: a node that lacks an image is better than no node. Who has removed the copy reads in the journal what is missing and what brings it back.
+func imagesService(socket string) string {
+	return fmt.Sprintf(`# Written by kubebundle: Docker cannot pin images, and nothing but the bundle can bring one back.
+[Unit]
+Description=Load images of Kubernetes that Docker has lost
+Wants=docker.service
+After=docker.service
+Before=kubelet.service
+
+[Service]
+Type=oneshot
+TimeoutStartSec=30min
+ExecStart=/bin/sh -c 'for f in install bundle.json payload.tar.zst; do \
+  [ -e %[1]s/$$f ] || { echo "%[1]s/$$f is gone, so images that Docker loses cannot be loaded again: run the install command of this node once more from its bundle, it puts it back" >&2; exit 1; }; done; \
+  exec %[1]s/install images load --missing --cri-socket %[2]s'
+
+[Install]
+WantedBy=kubelet.service
+`, keptBundle, socket)
+}
+
+const imagesTimerText = `# Written by kubebundle: see kubebundle-images.service.
+[Unit]
+Description=Look for images of Kubernetes that Docker has lost
+
+[Timer]
+OnActiveSec=5min
+OnUnitInactiveSec=5min
+AccuracySec=10s
+
+[Install]
+WantedBy=timers.target
+`
