@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 
@@ -97,7 +98,11 @@ func (s *Store) verified(ctx context.Context, repo name.Repository, what, path s
 func (s *Store) nearTags(ctx context.Context, repo name.Repository, tag string) []string {
 	ctx, cancel := context.WithTimeout(ctx, s.o.StallTimeout)
 	defer cancel()
-	resp, err := s.get(ctx, repo, "tags/list?n=1000", nil, http.StatusOK)
+	query := url.Values{"n": {"1000"}}
+	if i := strings.LastIndexByte(tag, '.'); i > 0 {
+		query.Set("last", tag[:i]) // v1.34 of v1.34.99: a page that begins there has the neighbours, the first one may have none
+	}
+	resp, err := s.get(ctx, repo, "tags/list?"+query.Encode(), nil, http.StatusOK)
 	if err != nil {
 		return nil
 	}

@@ -224,7 +224,22 @@ func (s *Store) publishedSum(ctx context.Context, r DownloadRequest) (kind, sum 
 	if len(missing) == 0 {
 		return "", "", fmt.Errorf("%w: no published checksum is known, and nothing unverified is taken", ErrUnsupported)
 	}
+	if s.exists(ctx, r.URL) {
+		return "", "", fmt.Errorf("%w: the file is there, but none of its checksum files is (%s), and nothing unverified is taken", ErrNoChecksum, strings.Join(missing, ", "))
+	}
 	return "", "", fmt.Errorf("%w: none of its checksum files exists (%s): check the version, and what the mirror holds", ErrNotFound, strings.Join(missing, ", "))
+}
+
+// exists says whether a file is there, as far as its server tells. It is a help inside an error.
+func (s *Store) exists(ctx context.Context, upstream string) bool {
+	ctx, cancel := context.WithTimeout(ctx, s.o.StallTimeout)
+	defer cancel()
+	resp, err := s.getURL(ctx, s.binaryURL(upstream), 0)
+	if err != nil {
+		return false
+	}
+	_ = resp.Body.Close() // the answer's beginning was all that is wanted
+	return true
 }
 
 // parseChecksum finds the checksum of a file: a bare one, or a line of `sha256sum` output, whose name need only match if there are several.

@@ -22,6 +22,8 @@ var (
 	ErrPlatform = errors.New("platform missing")
 	// ErrDigest: content does not match the digest or checksum that names it.
 	ErrDigest = errors.New("digest mismatch")
+	// ErrNoChecksum: the file is there, and no checksum is published beside it.
+	ErrNoChecksum = errors.New("no checksum")
 	// ErrUnsupported: the image is of a kind that is refused; see the package documentation.
 	ErrUnsupported = errors.New("not supported")
 )
@@ -69,6 +71,18 @@ func (e *ResolveError) Unwrap() []error {
 	return errs
 }
 
+// TagError says that a repository has no such tag, and which it has that look like it.
+type TagError struct {
+	Err  error
+	Near []string
+}
+
+func (e *TagError) Error() string {
+	return fmt.Sprintf("%v (tags there: %s)", e.Err, strings.Join(e.Near, ", "))
+}
+
+func (e *TagError) Unwrap() error { return e.Err }
+
 // DigestError says which content does not match what names it.
 type DigestError struct {
 	What string // "blob", "layer tar", "manifest", or an address
@@ -87,7 +101,7 @@ func classify(err error, host string) error {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) && !isTimeout(err) {
 		return err
 	}
-	for _, known := range []error{ErrNotFound, ErrUnauthorized, ErrUnreachable, ErrPlatform, ErrDigest, ErrUnsupported} {
+	for _, known := range []error{ErrNotFound, ErrUnauthorized, ErrUnreachable, ErrPlatform, ErrDigest, ErrNoChecksum, ErrUnsupported} {
 		if errors.Is(err, known) {
 			return err
 		}

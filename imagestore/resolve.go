@@ -103,7 +103,7 @@ func (s *Store) resolveOne(ctx context.Context, ref string, at name.Reference, p
 		err = classify(err, repo.RegistryStr())
 		if errors.Is(err, ErrNotFound) {
 			if near := s.nearTags(ctx, repo, at.Identifier()); len(near) > 0 {
-				return nil, fmt.Errorf("%w (tags there: %s)", err, strings.Join(near, ", "))
+				return nil, &TagError{Err: err, Near: near}
 			}
 		}
 		return nil, err
@@ -240,6 +240,10 @@ func nearest(r io.Reader, want string) []string {
 	if err := json.NewDecoder(bufio.NewReader(r)).Decode(&list); err != nil {
 		return nil
 	}
+	// What signing tools push, and what comes before a release, is no help to whoever asked for a release.
+	tags := slices.DeleteFunc(list.Tags, func(t string) bool {
+		return strings.HasPrefix(t, "sha256-") || strings.Contains(t, "-") && !strings.Contains(want, "-")
+	})
 	common := func(t string) int {
 		n := 0
 		for n < len(t) && n < len(want) && t[n] == want[n] {
@@ -247,6 +251,7 @@ func nearest(r io.Reader, want string) []string {
 		}
 		return n
 	}
-	slices.SortFunc(list.Tags, func(a, b string) int { return cmp.Or(common(b)-common(a), cmp.Compare(b, a)) })
-	return list.Tags[:min(3, len(list.Tags))]
+	// Of equally long beginnings, the longer tag is the later number: v1.34.10 after v1.34.9.
+	slices.SortFunc(tags, func(a, b string) int { return cmp.Or(common(b)-common(a), len(b)-len(a), cmp.Compare(b, a)) })
+	return tags[:min(3, len(tags))]
 }

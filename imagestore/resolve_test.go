@@ -111,7 +111,7 @@ func TestResolveErrors(t *testing.T) {
 
 	t.Run("no such tag names near ones", func(t *testing.T) {
 		_, err := s.Resolve(t.Context(), reg.host+"/k8s/apiserver:v1.34.3", nil, linuxAMD64)
-		if !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "v1.34.2, v1.34.10, v1.34.1") {
+		if !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "v1.34.10, v1.34.2, v1.34.1") {
 			t.Error(err)
 		}
 		if n := reg.count("GET /v2/k8s/apiserver/manifests/v1.34.3"); n != 1 {
@@ -452,6 +452,19 @@ func FuzzKindOf(f *testing.F) {
 			t.Errorf("kind %q is neither or both", kind)
 		}
 	})
+}
+
+func TestNearest(t *testing.T) {
+	const tags = `{"tags":["sha256-aa.sig","v1.34.1","v1.34.10","v1.34.10-rc.0","v1.34.8","v1.34.9","v1.35.0","v1.35.0-alpha.1"]}`
+	for want, near := range map[string][]string{
+		"v1.34.99":        {"v1.34.9", "v1.34.10", "v1.34.8"},
+		"v1.34.20":        {"v1.34.10", "v1.34.9", "v1.34.8"},
+		"v1.35.0-alpha.2": {"v1.35.0-alpha.1", "v1.35.0", "v1.34.10-rc.0"},
+	} {
+		if diff := cmp.Diff(near, nearest(strings.NewReader(tags), want)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", want, diff)
+		}
+	}
 }
 
 func FuzzNearest(f *testing.F) {

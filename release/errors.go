@@ -39,6 +39,7 @@ type ArchError struct {
 	Version string
 	Arch    Arch
 	Has     []Arch
+	Last    string // the last minor that had it: "v1.26"; "" if none did
 }
 
 func (e *ArchError) Error() string {
@@ -46,7 +47,11 @@ func (e *ArchError) Error() string {
 	for i, a := range e.Has {
 		has[i] = string(a)
 	}
-	return fmt.Sprintf("%v %q: Kubernetes %s was published for %s", ErrUnknownArch, string(e.Arch), e.Version, strings.Join(has, ", "))
+	s := fmt.Sprintf("%v %q: Kubernetes %s was published for %s", ErrUnknownArch, string(e.Arch), e.Version, strings.Join(has, ", "))
+	if e.Last != "" {
+		s += fmt.Sprintf(" (%s was the last minor for %s)", e.Last, e.Arch)
+	}
+	return s
 }
 
 func (e *ArchError) Unwrap() error { return ErrUnknownArch }

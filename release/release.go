@@ -127,5 +127,15 @@ func (r *Release) checkArch(a Arch) error {
 	if slices.Contains(r.minor.Arches, a) {
 		return nil
 	}
-	return &ArchError{Version: Tag(r.Version), Arch: a, Has: r.Arches()}
+	e := &ArchError{Version: Tag(r.Version), Arch: a, Has: r.Arches()}
+	minors, err := Minors()
+	if err != nil {
+		return err
+	}
+	for _, m := range minors { // oldest first
+		if slices.Contains(m.Arches, a) {
+			e.Last = m.Minor
+		}
+	}
+	return e
 }

@@ -252,6 +252,9 @@ func TestUnknownArch(t *testing.T) {
 		if !errors.Is(err, ErrUnknownArch) || !errors.As(err, &ae) || !strings.Contains(err.Error(), "amd64, arm64, ppc64le, s390x") {
 			t.Errorf("Images(%q): %v", a, err)
 		}
+		if strings.Contains(err.Error(), "v1.26 was the last minor for arm") != (a == "arm") {
+			t.Errorf("%q: %v", a, err)
+		}
 		if _, err := r.Binaries(a); !errors.Is(err, ErrUnknownArch) {
 			t.Errorf("Binaries(%q): %v", a, err)
 		}

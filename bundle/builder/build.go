@@ -92,29 +92,6 @@ func (b *Builder) Build(ctx context.Context, p *Plan) (*Result, error) {
 	return &Result{Result: *written, Warnings: append(p.warnings(c), warnings...)}, nil
 }
 
-// gather resolves the images and downloads the programs, side by side.
-func (b *Builder) gather(ctx context.Context, p *Plan) (*gathered, error) {
-	var out gathered
-	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		var err error
-		out.programs, out.warnings, err = b.programs(gctx, p)
-		return err
-	})
-	g.Go(func() error {
-		var err error
-		out.images, err = b.resolve(gctx, p)
-		return err
-	})
-	if err := g.Wait(); err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		return nil, err
-	}
-	return &out, nil
-}
-
 // resolve finds all images; what cannot be found is reported together.
 func (b *Builder) resolve(ctx context.Context, p *Plan) ([]*imagestore.Image, error) {
 	images := make([]*imagestore.Image, len(p.Images))

@@ -318,6 +318,25 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
+// TestWeakChecksum: where only SHA-1 is left of what was published, the build goes on and says so.
+func TestWeakChecksum(t *testing.T) {
+	e := newEnv(t, "v1.12.0", "arm64")
+	e.up.SetFault(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if strings.HasSuffix(r.URL.Path, "kubelet.sha512") {
+			http.NotFound(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+	res, err := e.build(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "kubelet v1.12.0 is only checked by SHA-1: its sha512 checksum was not found beside it"; !slices.Contains(res.Warnings, want) {
+		t.Errorf("warnings %q lack %q", res.Warnings, want)
+	}
+}
+
 // TestCrictlIsOptional proves that a build goes on without crictl and says so, but not with a wrong one.
 func TestCrictlIsOptional(t *testing.T) {
 	e := newEnv(t, "v1.34.4", "amd64")

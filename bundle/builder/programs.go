@@ -11,6 +11,8 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
@@ -39,9 +41,12 @@ func (b *Builder) programs(ctx context.Context, p *Plan) (files []packed, warnin
 	g.SetLimit(b.jobs())
 	for i, bin := range p.Binaries {
 		g.Go(func() error {
-			list, err := b.program(ctx, bin, p.Arch)
+			list, warning, err := b.program(ctx, bin, p.Arch)
 			mu.Lock()
 			defer mu.Unlock()
+			if warning != "" {
+				warnings = append(warnings, warning)
+			}
 			if err != nil {
 				if bin.Optional && isAbsent(err) {
 					warnings = append(warnings, fmt.Sprintf("%s is left out: %v", bin.Name, err))
@@ -67,39 +72,43 @@ func (b *Builder) programs(ctx context.Context, p *Plan) (files []packed, warnin
 			files = append(files, f)
 		}
 	}
+	slices.Sort(warnings)
 	return files, warnings, nil
 }
 
 // isAbsent says that a download cannot be had; a download that is wrong is another matter.
 func isAbsent(err error) bool {
-	return errors.Is(err, imagestore.ErrNotFound) || errors.Is(err, imagestore.ErrUnreachable) || errors.Is(err, imagestore.ErrUnauthorized)
+	return errors.Is(err, imagestore.ErrNotFound) || errors.Is(err, imagestore.ErrNoChecksum) || errors.Is(err, imagestore.ErrUnreachable) || errors.Is(err, imagestore.ErrUnauthorized)
 }
 
-func (b *Builder) program(ctx context.Context, bin release.Binary, arch release.Arch) ([]packed, error) {
+func (b *Builder) program(ctx context.Context, bin release.Binary, arch release.Arch) (files []packed, warning string, err error) {
 	req := imagestore.DownloadRequest{URL: bin.URL}
 	for _, c := range bin.Checksums {
 		req.Checksums = append(req.Checksums, imagestore.Checksum{Kind: c.Kind, URL: c.URL})
 	}
 	f, err := b.Store.Download(ctx, req)
 	if err != nil {
-		return nil, err
+		return nil, "", err
+	}
+	if weak := "sha1"; strings.HasPrefix(f.Checksum, weak+":") && bin.Checksums[0].Kind != weak {
+		warning = fmt.Sprintf("%s %s is only checked by SHA-1: its %s checksum was not found beside it", bin.Name, bin.Version, bin.Checksums[0].Kind)
 	}
 	of := bundle.File{Mode: 0o755, Source: bin.URL, Checksum: f.Checksum}
 	switch bin.Archive {
 	case "":
-		if err := checkProgram(f.Path, arch); err != nil {
-			return nil, fmt.Errorf("download %s: %w", bin.URL, err)
+		if err = checkProgram(f.Path, arch); err == nil {
+			of.Path, of.Size, of.SHA256 = "bin/"+bin.Name, f.Size, f.SHA256
+			files = []packed{{File: of, cached: f.Path}}
 		}
-		of.Path, of.Size, of.SHA256 = "bin/"+bin.Name, f.Size, f.SHA256
-		return []packed{{File: of, cached: f.Path}}, nil
 	case "tar.gz":
-		list, err := members(f.Path, bin.Name, arch, of)
-		if err != nil {
-			return nil, fmt.Errorf("download %s: %w", bin.URL, err)
-		}
-		return list, nil
+		files, err = members(f.Path, bin.Name, arch, of)
+	default:
+		err = fmt.Errorf("archives of kind %q are not known", bin.Archive)
 	}
-	return nil, fmt.Errorf("download %s: archives of kind %q are not known", bin.URL, bin.Archive)
+	if err != nil {
+		return nil, "", fmt.Errorf("download %s: %w", bin.URL, err)
+	}
+	return files, warning, nil
 }
 
 // members lists the programs in an archive; licences and the like are left out. CNI plugins go to cni/, others to bin/.

@@ -96,6 +96,10 @@ func hint(err error) string {
 			"what was downloaded stays in the cache; the same command goes on from there"
 	case errors.Is(err, imagestore.ErrDigest):
 		return "a mirror or a proxy on the way gives other content than was published; nothing of it was kept"
+	case errors.Is(err, imagestore.ErrNoChecksum):
+		return "publish one of them beside the file, copied from where the file comes from; a download that nothing proves is never packed"
+	case errors.Is(err, imagestore.ErrPlatform):
+		return "build for an architecture that the image has, or name another tag or image; a mirror may hold one architecture of several"
 	case errors.Is(err, imagestore.ErrNotFound):
 		return "check the version, the image names and what the mirror holds; `bundler images list` names what is asked for"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
