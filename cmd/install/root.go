@@ -67,7 +67,7 @@ func (a *app) root() *cobra.Command {
 		return nil
 	}
 	cmd.AddCommand(
-		a.preflightCmd(), a.initCmd(), a.joinCmd(), a.tokenCmd(), a.imagesCmd(), a.certsCmd(), a.resetCmd(), a.statusCmd(), a.verifyCmd(), a.versionCmd(),
+		a.preflightCmd(), a.initCmd(), a.joinCmd(), a.tokenCmd(), a.imagesCmd(), a.certsCmd(), a.configCmd(), a.resetCmd(), a.statusCmd(), a.verifyCmd(), a.versionCmd(),
 	)
 	return cmd
 }

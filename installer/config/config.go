@@ -24,6 +24,8 @@ type Init struct {
 	// KubeletConfig and KubeProxyConfig are the user's documents as generic JSON objects (with apiVersion and kind); nil where none was given.
 	KubeletConfig   map[string]any
 	KubeProxyConfig map[string]any
+	// DNSType is CoreDNS or kube-dns where a file before v1beta3 chooses; what there is to choose from is the bundle's.
+	DNSType string
 
 	IgnorePreflightErrors   []string // of the file and the flag together, lower case, no duplicates
 	DryRun                  bool

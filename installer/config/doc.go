@@ -1,4 +1,4 @@
-// Package config reads what a user asks for: flags, and files of kubeadm.k8s.io/v1beta4 (v1beta3 too) with KubeletConfiguration and
+// Package config reads what a user asks for: flags, and files of kubeadm.k8s.io, v1alpha1 to v1beta4, with KubeletConfiguration and
 // KubeProxyConfiguration beside them. It gives one complete structure per command, with every default filled in and every value
 // judged, so that nothing behind it ever asks "and if this is empty?".
 //

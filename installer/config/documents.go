@@ -20,24 +20,30 @@ type documents struct {
 	reset     *ResetConfiguration
 	kubelet   map[string]any
 	kubeProxy map[string]any
-	// controlPlaneTimeout comes from a v1beta3 ClusterConfiguration.
+	// controlPlaneTimeout comes from a ClusterConfiguration before v1beta4.
 	controlPlaneTimeout *metav1.Duration
+	// dns is CoreDNS or kube-dns where a file before v1beta3 says so.
+	dns string
 }
 
 const (
-	groupV1beta4 = "kubeadm.k8s.io/v1beta4"
-	groupV1beta3 = "kubeadm.k8s.io/v1beta3"
 	groupKubelet = "kubelet.config.k8s.io/v1beta1"
 	groupProxy   = "kubeproxy.config.k8s.io/v1alpha1"
 )
 
-// knownKinds are the documents that a file may hold. UpgradeConfiguration is accepted and passed over, since one file often serves all commands.
+// knownKinds are the documents that a file may hold. UpgradeConfiguration is accepted and passed over, since one file often serves all
+// commands, and so is ClusterStatus, which kubeadm kept beside a cluster's configuration up to 1.21.
 func knownKinds() map[string][]string {
 	return map[string][]string{
-		groupV1beta4: {"InitConfiguration", "ClusterConfiguration", "JoinConfiguration", "ResetConfiguration", "UpgradeConfiguration"},
-		groupV1beta3: {"InitConfiguration", "ClusterConfiguration", "JoinConfiguration"},
-		groupKubelet: {"KubeletConfiguration"},
-		groupProxy:   {"KubeProxyConfiguration"},
+		groupV1beta4:  {"InitConfiguration", "ClusterConfiguration", "JoinConfiguration", "ResetConfiguration", "UpgradeConfiguration"},
+		groupV1beta3:  {"InitConfiguration", "ClusterConfiguration", "JoinConfiguration"},
+		groupV1beta2:  {"InitConfiguration", "ClusterConfiguration", "JoinConfiguration", "ClusterStatus"},
+		groupV1beta1:  {"InitConfiguration", "ClusterConfiguration", "JoinConfiguration", "ClusterStatus"},
+		groupV1alpha3: {"InitConfiguration", "ClusterConfiguration", "JoinConfiguration", "ClusterStatus"},
+		groupV1alpha2: {"MasterConfiguration", "NodeConfiguration"},
+		groupV1alpha1: {"MasterConfiguration", "NodeConfiguration"},
+		groupKubelet:  {"KubeletConfiguration"},
+		groupProxy:    {"KubeProxyConfiguration"},
 	}
 }
 
@@ -110,24 +116,29 @@ func (d *documents) read(p piece, seen map[string]bool) error {
 	if err != nil {
 		return err
 	}
-	if seen[kind] {
-		return &fieldError{path: "kind", err: fmt.Errorf("a second %s: a file has each kind once", kind)}
+	latest, err := latest(&document{apiVersion: apiVersion, kind: kind, body: generic, from: map[string]string{}})
+	errs := []error{err}
+	for _, doc := range latest {
+		if seen[doc.kind] {
+			errs = append(errs, &fieldError{path: "kind", err: fmt.Errorf("a second %s: a file has each kind once", doc.kind)})
+			continue
+		}
+		seen[doc.kind] = true
+		errs = append(errs, doc.located(d.take(doc)))
 	}
-	seen[kind] = true
-	if apiVersion == groupV1beta3 {
-		if err := fromV1beta3(kind, generic); err != nil {
-			return err
-		}
-		if kind == "ClusterConfiguration" {
-			if d.controlPlaneTimeout, err = takeTimeout(generic); err != nil {
-				return err
-			}
-		}
-		if j, err = json.Marshal(generic); err != nil {
-			return err
-		}
+	return errors.Join(errs...)
+}
+
+// take decodes a document of the newest form.
+func (d *documents) take(doc *document) error {
+	if doc.kind == "ClusterConfiguration" {
+		d.controlPlaneTimeout, d.dns = doc.timeout, doc.dns
 	}
-	switch kind {
+	j, err := json.Marshal(doc.body)
+	if err != nil {
+		return err
+	}
+	switch doc.kind {
 	case "InitConfiguration":
 		d.init = &InitConfiguration{}
 		return decodeStrict(j, d.init)
@@ -141,9 +152,9 @@ func (d *documents) read(p piece, seen map[string]bool) error {
 		d.reset = &ResetConfiguration{}
 		return decodeStrict(j, d.reset)
 	case "KubeletConfiguration":
-		d.kubelet = generic
+		d.kubelet = doc.body
 	case "KubeProxyConfiguration":
-		d.kubeProxy = generic
+		d.kubeProxy = doc.body
 	}
 	return nil
 }

@@ -120,7 +120,7 @@ func (f *ResetFlags) AddFlags(fs *pflag.FlagSet) {
 	f.set = fs
 	fs.StringVar(&f.CertificatesDir, "cert-dir", DefaultCertificatesDir, "`directory` of the certificates, which is emptied")
 	fs.BoolVar(&f.CleanupTmpDir, "cleanup-tmp-dir", false, "also remove /etc/kubernetes/tmp")
-	fs.StringVar(&f.Config, "config", "", "`path` of a configuration file (kubeadm.k8s.io/v1beta4)")
+	fs.StringVar(&f.Config, "config", "", "`path` of a configuration file (kubeadm.k8s.io, v1alpha1 to v1beta4)")
 	fs.StringVar(&f.CRISocket, "cri-socket", "", "`path` of the container runtime's socket (default: the one the node was made with)")
 	fs.BoolVar(&f.DryRun, "dry-run", false, "say what would be done, and do nothing")
 	fs.BoolVarP(&f.Force, "force", "f", false, "do not ask")
@@ -144,7 +144,7 @@ type TokenFlags struct {
 // AddFlags puts the flags on a flag set; what the user gave is in f after the set was parsed.
 func (f *TokenFlags) AddFlags(fs *pflag.FlagSet) {
 	f.set = fs
-	fs.StringVar(&f.Config, "config", "", "`path` of a configuration file (kubeadm.k8s.io/v1beta4)")
+	fs.StringVar(&f.Config, "config", "", "`path` of a configuration file (kubeadm.k8s.io, v1alpha1 to v1beta4)")
 	fs.StringVar(&f.CertificateKey, "certificate-key", "", "with --print-join-command: print the command that joins a control plane with this key")
 	fs.StringVar(&f.Description, "description", "", "what the token is for, in `words`")
 	fs.StringSliceVar(&f.Groups, "groups", []string{DefaultTokenGroup}, "groups of whoever authenticates with the token")
@@ -154,7 +154,7 @@ func (f *TokenFlags) AddFlags(fs *pflag.FlagSet) {
 }
 
 func addNodeFlags(fs *pflag.FlagSet, config, criSocket, nodeName, patches *string, dryRun *bool, ignore, skip *[]string) {
-	fs.StringVar(config, "config", "", "`path` of a configuration file (kubeadm.k8s.io/v1beta4)")
+	fs.StringVar(config, "config", "", "`path` of a configuration file (kubeadm.k8s.io, v1alpha1 to v1beta4)")
 	fs.StringVar(criSocket, "cri-socket", "", "`path` of the container runtime's socket (default: the one that is found)")
 	fs.StringVar(nodeName, "node-name", "", "`name` of the node (default: the host name)")
 	fs.StringVar(patches, "patches", "", "`directory` with patches of what is rendered, named target[suffix][+patchtype].extension")

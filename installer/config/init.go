@@ -50,6 +50,7 @@ func LoadInit(f *InitFlags, read ReadFile, env Environment) (*Init, error) {
 		Timeouts:                timeouts(docs.init.Timeouts, &p),
 		KubeletConfig:           docs.kubelet,
 		KubeProxyConfig:         docs.kubeProxy,
+		DNSType:                 docs.dns,
 		IgnorePreflightErrors:   names(f.IgnorePreflightErrors, docs.init.NodeRegistration.IgnorePreflightErrors),
 		DryRun:                  f.DryRun || docs.init.DryRun,
 		SkipTokenPrint:          f.SkipTokenPrint,

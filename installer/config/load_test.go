@@ -248,7 +248,7 @@ func TestFileProblemsNameTheirLine(t *testing.T) {
 		head + "skipPhases: [a]\nskipPhases: [b]\n":                                "c.yaml:4: ",
 		head + "a: b: c\n": "c.yaml:3: ",
 		head + "\tx: 1\n":  "c.yaml:3: ",
-		"apiVersion: kubeadm.k8s.io/v1alpha1\nkind: MasterConfiguration\n":  `c.yaml:1: apiVersion: unknown "kubeadm.k8s.io/v1alpha1": known are kubeproxy.config.k8s.io/v1alpha1, kubelet.config.k8s.io/v1beta1, kubeadm.k8s.io/v1beta4, kubeadm.k8s.io/v1beta3`,
+		"apiVersion: kubeadm.k8s.io/v1beta5\nkind: InitConfiguration\n":     `c.yaml:1: apiVersion: unknown "kubeadm.k8s.io/v1beta5": known are kubeproxy.config.k8s.io/v1alpha1, kubelet.config.k8s.io/v1beta1, kubeadm.k8s.io/v1beta4, kubeadm.k8s.io/v1beta3, kubeadm.k8s.io/v1beta2, kubeadm.k8s.io/v1beta1, kubeadm.k8s.io/v1alpha3, kubeadm.k8s.io/v1alpha2, kubeadm.k8s.io/v1alpha1`,
 		"apiVersion: kubeadm.k8s.io/v1beta4\n\nkind: MasterConfiguration\n": `c.yaml:3: kind: unknown "MasterConfiguration": kubeadm.k8s.io/v1beta4 has InitConfiguration, ClusterConfiguration`,
 		head + "---\n" + head: "c.yaml:5: kind: a second InitConfiguration",
 		"- a\n":               "c.yaml:1: not a YAML mapping",

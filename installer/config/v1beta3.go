@@ -10,31 +10,49 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// fromV1beta3 turns a v1beta3 document into the v1beta4 form, in place: extraArgs is a list of names and values instead of a
-// mapping, and all timeouts have a struct of their own. Fields that only v1beta4 has are refused, as kubeadm refuses them.
-func fromV1beta3(kind string, doc map[string]any) error {
-	var all []error
-	for _, path := range onlyV1beta4(kind) {
-		if hasPath(doc, path) {
-			all = append(all, &fieldError{path: path, err: fmt.Errorf("unknown field: only %s has it", groupV1beta4)})
+// fromV1beta1 is Kubernetes 1.13 to 1.21.
+func fromV1beta1(d *document) ([]*document, error) {
+	err := d.newer(groupV1beta2, "certificateKey", "controlPlane.certificateKey", "nodeRegistration.ignorePreflightErrors")
+	return d.become(groupV1beta2), err
+}
+
+// fromV1beta2 is Kubernetes 1.15 to 1.26.
+func fromV1beta2(d *document) ([]*document, error) {
+	errs := []error{
+		d.newer(groupV1beta3, "skipPhases", "patches", "nodeRegistration.imagePullPolicy"),
+		d.refuse("useHyperKubeImage", "is not supported: a bundle holds the components' own images, not hyperkube"),
+	}
+	if v, ok := take(d.body, "dns.type"); ok && v != "" {
+		text, _ := v.(string)
+		if d.dns = text; text != "CoreDNS" && text != "kube-dns" {
+			errs = append(errs, &fieldError{path: "dns.type", err: fmt.Errorf("unknown %q: known are CoreDNS, kube-dns", v)})
 		}
 	}
-	for _, path := range extraArgsOf(kind) {
-		if err := argsToList(doc, path); err != nil {
-			all = append(all, err)
-		}
+	return d.become(groupV1beta3), errors.Join(errs...)
+}
+
+// fromV1beta3 is Kubernetes 1.22 and later: extraArgs is a mapping of names to values there and a list in v1beta4, and all timeouts have
+// got a struct of their own. Fields that only v1beta4 has are refused, as kubeadm refuses them.
+func fromV1beta3(d *document) ([]*document, error) {
+	errs := []error{d.newer(groupV1beta4, onlyV1beta4(d.kind)...)}
+	for _, path := range extraArgsOf(d.kind) {
+		errs = append(errs, argsToList(d.body, path))
 	}
-	// In v1beta3 each timeout stands in the document of the component that it is about; takeTimeout moves the cluster's.
-	if kind == "JoinConfiguration" {
-		if discovery, ok := doc["discovery"].(map[string]any); ok {
-			if t, ok := discovery["timeout"]; ok {
-				delete(discovery, "timeout")
-				doc["timeouts"] = map[string]any{"discovery": t, "tlsBootstrap": t}
+	// In v1beta3 each timeout stands in the document of the component that it is about.
+	if d.kind == "ClusterConfiguration" {
+		var err error
+		d.timeout, err = takeTimeout(d.body)
+		errs = append(errs, err)
+	}
+	if d.kind == "JoinConfiguration" {
+		if t, ok := take(d.body, "discovery.timeout"); ok {
+			if _, has := d.body["discovery"]; !has {
+				d.body["discovery"] = map[string]any{}
 			}
+			d.body["timeouts"] = map[string]any{"discovery": t, "tlsBootstrap": t}
 		}
 	}
-	doc["apiVersion"] = groupV1beta4
-	return errors.Join(all...)
+	return d.become(groupV1beta4), errors.Join(errs...)
 }
 
 func onlyV1beta4(kind string) []string {
@@ -87,19 +105,6 @@ func argsToList(doc map[string]any, path string) error {
 	}
 	parent[key] = list
 	return nil
-}
-
-func hasPath(doc map[string]any, path string) bool {
-	parts := splitPath(path)
-	for _, part := range parts[:len(parts)-1] {
-		next, ok := doc[part].(map[string]any)
-		if !ok {
-			return false
-		}
-		doc = next
-	}
-	_, ok := doc[parts[len(parts)-1]]
-	return ok
 }
 
 // takeTimeout removes apiServer.timeoutForControlPlane from a v1beta3 ClusterConfiguration: from v1beta4 on it is a timeout of InitConfiguration.

@@ -127,6 +127,10 @@ func renderCluster(cfg *config.Init, contract *bundle.Contract, rel *release.Rel
 	_, coredns := images[string(release.CoreDNS)]
 	_, kubedns := images[string(release.KubeDNS)]
 	c.KubeDNS = kubedns && !coredns
+	if have := dnsType(c.KubeDNS); cfg.DNSType != "" && cfg.DNSType != have {
+		return nil, fmt.Errorf("dns.type %s: the bundle holds %s; build one with `bundler build --dns %s`, or leave the field (the CoreDNS gate) out",
+			cfg.DNSType, have, strings.ToLower(cfg.DNSType))
+	}
 	if cc.CertificateValidityPeriod != nil {
 		c.CertificateValidity = cc.CertificateValidityPeriod.Duration
 	}
@@ -134,6 +138,13 @@ func renderCluster(cfg *config.Init, contract *bundle.Contract, rel *release.Rel
 		c.CACertificateValidity = cc.CACertificateValidityPeriod.Duration
 	}
 	return c, nil
+}
+
+func dnsType(kubeDNS bool) string {
+	if kubeDNS {
+		return "kube-dns"
+	}
+	return "CoreDNS"
 }
 
 // contractImages maps components to the bundle's references, and refuses a configuration that asks for others: nothing can be pulled.
