@@ -50,7 +50,7 @@ test-e2e: prepare ## real hosts, real Kubernetes, no network (root)
 	KUBEBUNDLE_E2E=1 go test -count=1 -timeout 45m -v ./test/e2e
 
 test: VERSIONS = ci
-test: lint test-unit test-integration test-differential test-e2e ## everything (root)
+test: lint prepare test-unit test-integration test-differential test-e2e ## everything (root)
 
 bench: prepare ## build, import and init against named opponents, as ratios of one run (root)
 	go run ./test/bench

@@ -3,6 +3,7 @@ module kubebundle
 go 1.26.6
 
 require (
+	aead.dev/minisign v0.3.0
 	github.com/cheggaaa/pb/v3 v3.2.1
 	github.com/containerd/containerd/api v1.12.0
 	github.com/containerd/containerd/v2 v2.4.2

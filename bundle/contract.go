@@ -11,6 +11,7 @@ type Contract struct {
 	Arch              string       `json:"arch"`              // amd64
 	Builder           string       `json:"builder"`           // version of the bundler that wrote it
 	ImageRepository   string       `json:"imageRepository,omitempty"`
+	TrustedKeys       []string     `json:"trustedKeys,omitempty"` // minisign public keys that were pinned into `install`
 	Images            []Image      `json:"images"`
 	Files             []File       `json:"files"` // inside the payload
 	Outer             []File       `json:"outer"` // beside the payload: install, README.txt

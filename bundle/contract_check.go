@@ -31,6 +31,8 @@ const (
 	MaxBlob = 16 << 20
 	// maxSize bounds every size, so that sums of sizes cannot overflow.
 	maxSize = 1 << 42
+	// maxSignature is far more than a signature with a long comment, in bytes.
+	maxSignature = 64 << 10
 	// maxPath is what a tar of 1988 holds in its name field.
 	maxPath = 100
 )

@@ -75,7 +75,7 @@ func FuzzPayload(f *testing.F) {
 
 type memorySource []byte
 
-func (m memorySource) scan(bool) (*head, error)          { return nil, os.ErrInvalid }
+func (m memorySource) scan(bool, Admit) (*head, error)   { return nil, os.ErrInvalid }
 func (memorySource) outer(string) (io.ReadCloser, error) { return nil, os.ErrNotExist }
 
 func (m memorySource) payload() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(m)), nil }

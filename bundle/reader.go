@@ -41,8 +41,9 @@ type Bundle struct {
 
 // source is where the parts of a bundle come from: a folder or a .tar.gz.
 type source interface {
-	// scan reads everything beside the payload. full also hashes the large outer files.
-	scan(full bool) (*head, error)
+	// scan reads everything beside the payload. full also hashes the large outer files. admit, if it is not nil, is asked
+	// before anything else is made of the contract.
+	scan(full bool, admit Admit) (*head, error)
 	// outer opens a file of the contract's Outer.
 	outer(name string) (io.ReadCloser, error)
 	// payload opens the compressed payload.
@@ -68,39 +69,49 @@ type outerFile struct {
 // Open opens an extracted bundle folder. It checks the contract against SHA256SUMS, and that every part is there with
 // the right size; digests of the other parts are checked when they are read, or all at once by Verify. Files that
 // are in the folder without being in the contract are not looked at. Errors that speak of the content are *CorruptError.
-func Open(dir string) (*Bundle, error) {
+func Open(dir string) (*Bundle, error) { return openDir(dir, nil) }
+
+func openDir(dir string, admit Admit) (*Bundle, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open bundle: %w", err)
 	}
-	return open(&dirSource{dir: abs}, dir, abs)
+	return open(&dirSource{dir: abs}, dir, abs, admit)
 }
 
 // OpenArchive opens a .tar.gz bundle file without extracting it. Everything that lies before the payload is checked,
 // digests included.
 func OpenArchive(path string) (*Bundle, error) {
-	return open(fileSource(path), path, "")
+	return open(fileSource(path), path, "", nil)
 }
 
 // OpenPath opens what is at path: a folder, a .tar.gz, or one that was cut into parts, by its list or any of its parts.
-func OpenPath(path string) (*Bundle, error) {
+func OpenPath(path string) (*Bundle, error) { return OpenAdmitted(path, nil) }
+
+// Admit says whether a contract is to be believed: its bytes as they stand in the bundle, and bundle.json.minisig, nil
+// where there is none. Its error refuses the bundle.
+type Admit func(contract, signature []byte) error
+
+// OpenAdmitted is OpenPath that asks before it parses the contract. With a question asked, whatever else lies beside
+// the payload is compared with the contract too, digests included, before the bundle is given out.
+func OpenAdmitted(path string, admit Admit) (*Bundle, error) {
 	st, err := os.Stat(path)
 	if err == nil && st.IsDir() {
-		return Open(path)
+		return openDir(path, admit)
 	}
 	if list, ok := listOf(path); ok {
 		if _, lerr := os.Lstat(list); err == nil || lerr == nil { // one of both is there
-			return OpenParts(list)
+			return openParts(list, admit)
 		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open bundle: %w", err)
 	}
-	return OpenArchive(path)
+	return open(fileSource(path), path, "", admit)
 }
 
-func open(src source, path, dir string) (*Bundle, error) {
-	h, err := src.scan(false)
+func open(src source, path, dir string, admit Admit) (*Bundle, error) {
+	h, err := src.scan(admit != nil, admit)
 	if err != nil {
 		return nil, openError(path, err)
 	}
@@ -126,7 +137,7 @@ func (b *Bundle) Contract() *Contract { return b.contract }
 // ContractBytes is bundle.json as it stands in the bundle: what a signature covers. Callers must not change it.
 func (b *Bundle) ContractBytes() []byte { return b.head.contract }
 
-// Signature is bundle.json.minisig, nil where the bundle has none. This package does not check it.
+// Signature is bundle.json.minisig, nil where the bundle has none. Admit is who checks it.
 func (b *Bundle) Signature() []byte { return b.head.signature }
 
 // Path is what the bundle was opened by.
@@ -191,7 +202,7 @@ func (b *Bundle) ReadFiles(ctx context.Context, paths ...string) (map[string][]b
 func (b *Bundle) Verify(ctx context.Context) error {
 	var problems []error
 	if !b.head.hashed {
-		h, err := b.src.scan(true)
+		h, err := b.src.scan(true, nil)
 		if err != nil {
 			return fmt.Errorf("verify bundle %s: %w", b.path, err)
 		}

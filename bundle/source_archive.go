@@ -115,7 +115,7 @@ func (a *archive) toPayload() (*head, error) {
 		case SumsName:
 			h.sums, err = a.small(name, th.Size, 1<<20)
 		case SignatureName:
-			h.signature, err = a.small(name, th.Size, 1<<16)
+			h.signature, err = a.small(name, th.Size, maxSignature)
 		default:
 			sum := sha256.New()
 			var n int64
@@ -141,13 +141,22 @@ func (a *archive) small(name string, size, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-func (s *archiveSource) scan(bool) (*head, error) {
+func (s *archiveSource) scan(_ bool, admit Admit) (*head, error) {
 	a, err := s.start()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = a.Close() }() // only read from
-	return a.toPayload()
+	h, err := a.toPayload()
+	if err != nil {
+		return nil, err
+	}
+	if admit != nil {
+		if err := admit(h.contract, h.signature); err != nil {
+			return nil, err
+		}
+	}
+	return h, nil
 }
 
 func (s *archiveSource) payload() (io.ReadCloser, error) {

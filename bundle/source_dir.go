@@ -13,24 +13,29 @@ import (
 // dirSource is an extracted bundle.
 type dirSource struct{ dir string }
 
-func (s *dirSource) scan(full bool) (*head, error) {
+func (s *dirSource) scan(full bool, admit Admit) (*head, error) {
 	root, err := os.OpenRoot(s.dir)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = root.Close() }() // only read from
-	h := &head{outer: map[string]outerFile{}}
+	h := &head{outer: map[string]outerFile{}, hashed: full}
 	if h.contract, err = readSmall(root, ContractName, MaxContract); err != nil {
 		return nil, err
+	}
+	if h.signature, err = readSmall(root, SignatureName, maxSignature); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if admit != nil {
+		if err := admit(h.contract, h.signature); err != nil {
+			return nil, err
+		}
 	}
 	c, err := ParseContract(h.contract)
 	if err != nil {
 		return nil, err
 	}
 	if h.sums, err = readSmall(root, SumsName, 1<<20); err != nil {
-		return nil, err
-	}
-	if h.signature, err = readSmall(root, SignatureName, 1<<16); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	for _, o := range c.Outer {

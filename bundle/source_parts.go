@@ -15,13 +15,15 @@ import (
 
 // OpenParts opens a bundle that was cut into parts, by its list; the parts lie beside it. A part is checked as a whole before any of it
 // is used, so that one that is foreign, altered or in another's place is named instead of being taken for a damaged bundle.
-func OpenParts(list string) (*Bundle, error) {
+func OpenParts(list string) (*Bundle, error) { return openParts(list, nil) }
+
+func openParts(list string, admit Admit) (*Bundle, error) {
 	l, err := readList(list)
 	if err != nil {
 		return nil, openError(list, err)
 	}
 	p := &parts{dir: filepath.Dir(list), list: l, whole: sha256.New()}
-	return open(&archiveSource{name: l.name, open: p.open}, list, "")
+	return open(&archiveSource{name: l.name, open: p.open}, list, "", admit)
 }
 
 // parts are the parts of one bundle.

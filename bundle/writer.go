@@ -44,6 +44,7 @@ type WriteOptions struct {
 	ModTime     time.Time        // of every entry; zero is 1980-01-01 UTC
 	PartSize    int64            // cut the file into parts of that many bytes; 0 is one file
 	Progress    func(WriteEvent) // nil discards; called from the writing goroutine
+	Sign        SignFunc         // nil leaves the bundle unsigned
 }
 
 // WriteEvent tells how far the payload is.

@@ -22,7 +22,8 @@ func writeArchive(ctx context.Context, f io.Writer, c *Contract, content Content
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", ContractName, err)
 	}
-	sink := &hashWriter{w: f, sum: sha256.New()}
+	sums := sumsFile(c, contract)
+	sink := newHashWriter(f)
 	buffered := bufio.NewWriterSize(sink, 1<<20)
 	gz, err := gzip.NewWriterLevel(buffered, gzip.BestCompression)
 	if err != nil {
@@ -42,7 +43,16 @@ func writeArchive(ctx context.Context, f io.Writer, c *Contract, content Content
 	if err := a.bytes(ContractName, contract); err != nil {
 		return nil, err
 	}
-	if err := a.bytes(SumsName, sumsFile(c, contract)); err != nil {
+	if o.Sign != nil {
+		sig, err := o.Sign(Unsigned{Name: c.Name(), Contract: contract, Sums: sums})
+		if err != nil {
+			return nil, fmt.Errorf("sign: %w", err)
+		}
+		if err := a.bytes(SignatureName, sig); err != nil {
+			return nil, err
+		}
+	}
+	if err := a.bytes(SumsName, sums); err != nil {
 		return nil, err
 	}
 	for _, out := range rest {
@@ -73,7 +83,7 @@ func writeArchive(ctx context.Context, f io.Writer, c *Contract, content Content
 	if err := buffered.Flush(); err != nil {
 		return nil, err
 	}
-	return &Result{Size: sink.n, SHA256: digestAlgo + hex.EncodeToString(sink.sum.Sum(nil)), Contract: c}, nil
+	return &Result{Size: sink.n, SHA256: sink.digest(), Contract: c}, nil
 }
 
 // splitOuter puts install before the contract, so that whoever unpacks only the beginning has what he needs to go on.
@@ -150,6 +160,10 @@ type hashWriter struct {
 	sum hash.Hash
 	n   int64
 }
+
+func newHashWriter(w io.Writer) *hashWriter { return &hashWriter{w: w, sum: sha256.New()} }
+
+func (h *hashWriter) digest() string { return digestAlgo + hex.EncodeToString(h.sum.Sum(nil)) }
 
 func (h *hashWriter) Write(b []byte) (int, error) {
 	n, err := h.w.Write(b)

@@ -6,8 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -67,7 +65,8 @@ func (b *Builder) Build(ctx context.Context, p *Plan) (*Result, error) {
 			track := newTracker(c, c.Entries())
 			var err error
 			written, err = bundle.Write(gctx, p.Output, c, content, bundle.WriteOptions{
-				Compression: p.req.Compression, ModTime: p.req.ModTime, PartSize: p.req.PartSize, Progress: func(e bundle.WriteEvent) { b.tell(track.event(e)) },
+				Compression: p.req.Compression, ModTime: p.req.ModTime, PartSize: p.req.PartSize, Sign: p.req.Sign,
+				Progress: func(e bundle.WriteEvent) { b.tell(track.event(e)) },
 			})
 			if !content.retry(err) {
 				return content.allForeign(gctx, c, err)
@@ -122,7 +121,7 @@ func (b *Builder) compose(p *Plan, images []*imagestore.Image, programs []packed
 	c := &bundle.Contract{
 		Format: bundle.FormatVersion, KubernetesVersion: p.KubernetesVersion, OS: "linux", Arch: string(p.Arch),
 		Builder: p.req.Builder, ImageRepository: p.req.ImageRepository, Images: []bundle.Image{}, Files: []bundle.File{},
-		Requirements: requirements(p.req.Version),
+		TrustedKeys: p.req.TrustedKeys.Strings(), Requirements: requirements(p.req.Version),
 	}
 	ct := &content{store: b.Store, arch: p.Arch, files: map[string]packed{}, outer: map[string]packed{}, blobs: map[string][]byte{}, layers: map[string]*layer{}}
 	for i, img := range images {
@@ -133,7 +132,7 @@ func (b *Builder) compose(p *Plan, images []*imagestore.Image, programs []packed
 		c.Files = append(c.Files, f.File)
 		ct.files[f.Path] = f
 	}
-	install, err := installFile(p.req.Installer)
+	install, err := installFile(p.req.Installer, p.req.TrustedKeys)
 	if err != nil {
 		return nil, nil, &InstallerError{Path: p.req.Installer, Arch: p.Arch, Err: err}
 	}
@@ -211,21 +210,4 @@ func smallFile(path string, data []byte) packed {
 		File: bundle.File{Path: path, Mode: 0o644, Size: int64(len(data)), SHA256: "sha256:" + hex.EncodeToString(sum[:])},
 		data: data,
 	}
-}
-
-func installFile(path string) (packed, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return packed{}, bare(err)
-	}
-	defer func() { _ = f.Close() }() // only read from
-	sum := sha256.New()
-	n, err := io.Copy(sum, f)
-	if err != nil {
-		return packed{}, err
-	}
-	return packed{
-		File:   bundle.File{Path: bundle.InstallName, Mode: 0o755, Size: n, SHA256: "sha256:" + hex.EncodeToString(sum.Sum(nil))},
-		cached: path,
-	}, nil
 }

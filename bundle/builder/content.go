@@ -35,6 +35,8 @@ func (c *content) open(p packed) (io.ReadCloser, error) {
 	switch {
 	case p.archive:
 		return c.cursor.open(p.cached, p.member)
+	case p.pinned != nil:
+		return openPinned(p.cached, p.pinned)
 	case p.cached != "":
 		return os.Open(p.cached)
 	}

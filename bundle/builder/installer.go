@@ -1,12 +1,18 @@
 package builder
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"debug/elf"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
+	"kubebundle/bundle"
+	"kubebundle/bundle/trust"
 	"kubebundle/release"
 )
 
@@ -25,6 +31,9 @@ func (e *InstallerError) Unwrap() error { return e.Err }
 
 // Hint says how to make one.
 func (e *InstallerError) Hint() string {
+	if errors.Is(e.Err, trust.ErrNoPlace) {
+		return "--trusted-key wants an installer of this release: `make build` writes one beside bin/bundler"
+	}
 	return fmt.Sprintf("`make build` writes bin/install-linux-%s beside bin/bundler; or name another one with --installer PATH", e.Arch)
 }
 
@@ -53,4 +62,44 @@ func checkInstaller(path string, arch release.Arch) error {
 		}
 	}
 	return nil
+}
+
+// installFile is the installer as it travels: with the trusted keys in the place that it keeps for them.
+func installFile(path string, keys trust.Keys) (packed, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return packed{}, bare(err)
+	}
+	defer func() { _ = f.Close() }() // only read from
+	p := packed{cached: path}
+	if len(keys) > 0 {
+		if p.pinned, err = trust.Pin(f, keys); err != nil {
+			return packed{}, err
+		}
+	}
+	r, err := openPinned(path, p.pinned)
+	if err != nil {
+		return packed{}, bare(err)
+	}
+	defer func() { _ = r.Close() }() // only read from
+	sum := sha256.New()
+	n, err := io.Copy(sum, r)
+	if err != nil {
+		return packed{}, err
+	}
+	p.File = bundle.File{Path: bundle.InstallName, Mode: 0o755, Size: n, SHA256: "sha256:" + hex.EncodeToString(sum.Sum(nil))}
+	return p, nil
+}
+
+// openPinned reads a file with other bytes at one place; nil for none.
+func openPinned(path string, p *trust.Place) (io.ReadCloser, error) {
+	f, err := os.Open(path)
+	if err != nil || p == nil {
+		return f, err
+	}
+	end := p.Offset + int64(len(p.Data))
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(io.NewSectionReader(f, 0, p.Offset), bytes.NewReader(p.Data), io.NewSectionReader(f, end, 1<<62)), f}, nil
 }

@@ -85,6 +85,8 @@ func (b *Builder) Plan(ctx context.Context, req Request) (*Plan, error) {
 	if req.Installer != "" {
 		if err := checkInstaller(req.Installer, req.Arch); err != nil {
 			errs = append(errs, err)
+		} else if _, err := installFile(req.Installer, req.TrustedKeys); err != nil {
+			errs = append(errs, &InstallerError{Path: req.Installer, Arch: req.Arch, Err: err})
 		}
 	}
 	return p, errors.Join(errs...)

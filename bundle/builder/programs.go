@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"kubebundle/bundle"
+	"kubebundle/bundle/trust"
 	"kubebundle/imagestore"
 	"kubebundle/release"
 )
@@ -29,7 +30,8 @@ type packed struct {
 	data    []byte // of small files
 	cached  string // a file of the cache: the file itself, or the archive that holds it
 	archive bool
-	member  string // name within the archive
+	member  string       // name within the archive
+	pinned  *trust.Place // in a cached file: what stands there instead
 }
 
 // programs downloads the node binaries and looks into the archives. The result is in the order of the plan, members

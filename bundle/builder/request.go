@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 
 	"kubebundle/bundle"
+	"kubebundle/bundle/trust"
 	"kubebundle/imagestore"
 	"kubebundle/release"
 )
@@ -35,6 +36,9 @@ type Request struct {
 	ModTime     time.Time          // of every entry; zero is bundle's own fixed time
 	PartSize    int64              // of the parts of the output, in bytes; 0 is one file
 	Builder     string             // version of the program, for the contract
+
+	Sign        bundle.SignFunc // nil leaves the bundle unsigned
+	TrustedKeys trust.Keys      // pinned into the installer
 }
 
 // Store is what a build needs of an image store; *imagestore.Store is one.

@@ -18,6 +18,7 @@ import (
 
 	"kubebundle/bundle"
 	"kubebundle/bundle/builder"
+	"kubebundle/bundle/trust"
 	"kubebundle/imagestore"
 	"kubebundle/release"
 )
@@ -37,6 +38,8 @@ type buildFlags struct {
 	installer   string
 	compression string
 	split       string
+	signing     signFlags
+	trustedKeys []string
 	dryRun      bool
 
 	jobs            int
@@ -63,7 +66,12 @@ the cache, the mirrors and the number of jobs; SOURCE_DATE_EPOCH sets the time o
 
 For media that hold no large files, --split cuts the bundle into parts FILE.001, FILE.002 and so on, with a list
 FILE.sha256 beside them. There: sha256sum -c FILE.sha256 && cat FILE.??? | tar xz. verify, inspect and the installer's
---bundle take the parts as they are.`,
+--bundle take the parts as they are.
+
+With --sign-key the bundle is signed; with --trusted-key its installer refuses every bundle, its own included, that none of
+the keys has signed.
+
+` + passwordHelp,
 		Example: `  bundler build --version v1.34.4 --arch amd64 --arch arm64 --manifest kube-flannel.yml
   bundler build --version v1.10.6 --arch arm64 --registry-mirror registry.k8s.io=mirror.example.com/k8s`,
 		Args: noArgs,
@@ -81,6 +89,8 @@ FILE.sha256 beside them. There: sha256sum -c FILE.sha256 && cat FILE.??? | tar x
 	fs.StringVar(&f.installer, "installer", "", "`path` of the installer to pack; %ARCH stands for the architecture (default: install-linux-ARCH beside this program)")
 	fs.StringVar(&f.compression, "compression", string(bundle.CompressionDefault), "`effort` of the encoder, fast or default; fast is 8 times quicker and the file 1.5 times as large")
 	fs.StringVar(&f.split, "split", "", "cut each bundle into parts of this `size`, as in 4GB (the most that FAT holds is 4GiB less one byte) or 700MB")
+	f.signing.add(fs)
+	fs.StringArrayVar(&f.trustedKeys, "trusted-key", nil, "public `key`, a file or the key itself, that the bundle's installer demands of every bundle; repeat it")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "only print what would be packed")
 	fs.IntVarP(&f.jobs, "jobs", "j", 4, "`number` of downloads at a time")
 	fs.IntVar(&f.retries, "retries", 5, "`number` of new tries after a download failed; 0 for none")
@@ -221,6 +231,16 @@ func (a *app) requests(cmd *cobra.Command, f *buildFlags) ([]builder.Request, er
 	if err != nil {
 		return nil, err
 	}
+	keys, err := trust.LoadKeys(f.trustedKeys)
+	if err != nil {
+		return nil, &usageError{err: fmt.Errorf("--trusted-key: %w", err)}
+	}
+	var sign bundle.SignFunc
+	if f.signing.keyFile != "" && !f.dryRun {
+		if sign, err = a.signer(cmd, &f.signing); err != nil {
+			return nil, err
+		}
+	}
 	epoch, err := sourceDateEpoch(a.getenv("SOURCE_DATE_EPOCH"))
 	if err != nil {
 		return nil, err
@@ -241,6 +261,7 @@ func (a *app) requests(cmd *cobra.Command, f *buildFlags) ([]builder.Request, er
 			Installer:   strings.ReplaceAll(f.installer, "%ARCH", string(arch)),
 			Output:      f.outputFile,
 			Compression: bundle.Compression(f.compression), ModTime: epoch, PartSize: split, Builder: programVersion(),
+			Sign: sign, TrustedKeys: keys,
 		}
 		if r.Installer == "" && !f.dryRun { // a dry run needs none
 			r.Installer = builder.InstallerPath(a.executable, arch)

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kubebundle/bundle"
+	"kubebundle/bundle/trust"
 )
 
 func (a *app) inspectCmd() *cobra.Command {
@@ -40,8 +41,10 @@ func describe(w io.Writer, b *bundle.Bundle) {
 	c := b.Contract()
 	line := func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
 	signed := "no"
-	if b.Signature() != nil {
-		signed = "yes, not checked here"
+	if s, ok := trust.Describe(b.Signature()); ok {
+		signed = fmt.Sprintf("with the key %s, says the signature; `bundler verify --key` checks it", s.KeyID)
+	} else if b.Signature() != nil {
+		signed = "by something that is not a minisign signature"
 	}
 	line("Kubernetes\t%s", c.KubernetesVersion)
 	line("Platform\t%s/%s", c.OS, c.Arch)
@@ -51,6 +54,9 @@ func describe(w io.Writer, b *bundle.Bundle) {
 	}
 	line("Payload\t%s, %s unpacked", bytesOf(c.Payload.Size), bytesOf(c.Payload.Uncompressed))
 	line("Signed\t%s", signed)
+	for _, k := range c.TrustedKeys {
+		line("Installer trusts\t%s", k)
+	}
 	line("Needs\t%s of disk, %s of memory for a control plane", bytesOf(c.Requirements.DiskBytes), bytesOf(c.Requirements.MemoryBytes))
 	line("")
 	line("IMAGE\tSIZE\tLAYERS\tMANIFEST")

@@ -78,6 +78,14 @@ func setup(env *testscript.Env) error {
 			return err
 		}
 	}
+	// An installer with a place for trusted keys.
+	place, err := os.ReadFile(filepath.Join("..", "..", "bundle", "trust", "place.txt"))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(env.WorkDir, "with-place"), append(buildertest.ELF("amd64", "install\n"), place...), 0o755); err != nil {
+		return err
+	}
 	return os.Mkdir(filepath.Join(env.WorkDir, "out"), 0o755)
 }
 

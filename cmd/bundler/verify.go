@@ -6,12 +6,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"kubebundle/bundle"
 	"kubebundle/bundle/needs"
+	"kubebundle/bundle/trust"
 )
 
 func (a *app) verifyCmd() *cobra.Command {
-	return &cobra.Command{
+	var keys []string
+	cmd := &cobra.Command{
 		Use:   "verify FILE|PART|FOLDER",
 		Short: "Check every byte of a bundle, and that it is complete",
 		Long: `Check every byte of a bundle against its contract, and the contract against itself: from the registry's manifest to the
@@ -19,10 +20,21 @@ config to the layers. Then check that every image that an installation can ask f
 version with all add-ons, and those that the packed manifests name, at any depth. A missing one is named with the file and
 line that asks. Every problem is reported; a string that only looks like an image is a warning.
 
-Of a bundle in parts give any part, or the list. A part that is missing, cut off, foreign or out of order is named.`,
-		Args: oneBundle,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.verify(cmd, args[0]) },
+Of a bundle in parts give any part, or the list. A part that is missing, cut off, foreign or out of order is named.
+
+With --key the contract must be signed with that key. Without it nothing says who made the bundle.`,
+		Example: `  bundler verify k8s-v1.34.4-linux-amd64.tar.gz --key kubebundle.pub`,
+		Args:    oneBundle,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			k, err := trust.LoadKeys(keys)
+			if err != nil {
+				return &usageError{err: fmt.Errorf("--key: %w", err)}
+			}
+			return a.verify(cmd, args[0], k)
+		},
 	}
+	cmd.Flags().StringArrayVar(&keys, "key", nil, "public `key`, a file or the key itself, one of which must have signed the bundle; repeat it")
+	return cmd
 }
 
 // verified is what `verify -o json` prints.
@@ -32,13 +44,14 @@ type verified struct {
 	Images       int      `json:"images"`
 	Files        int      `json:"files"`
 	Uncompressed int64    `json:"uncompressed"`
+	SignedBy     string   `json:"signedBy,omitempty"` // the number of the key, checked
 	Problems     []string `json:"problems"`
 	Warnings     []string `json:"warnings"` // what will not work without a registry, and what looks like an image that is not inside
 }
 
-func (a *app) verify(cmd *cobra.Command, path string) error {
+func (a *app) verify(cmd *cobra.Command, path string, keys trust.Keys) error {
 	res := verified{Problems: []string{}}
-	err := a.check(cmd, path, &res)
+	err := a.check(cmd, path, keys, &res)
 	res.OK, res.Warnings = err == nil, append([]string{}, res.Warnings...)
 	if a.output == "json" {
 		for _, p := range problems(err) {
@@ -49,14 +62,21 @@ func (a *app) verify(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.out, "%s: ok: %d images, %d files, %s\n", res.Bundle, res.Images, res.Files, bytesOf(res.Uncompressed))
+	signed := ""
+	if res.SignedBy != "" {
+		signed = ", signed with the key " + res.SignedBy
+	}
+	_, err = fmt.Fprintf(a.out, "%s: ok: %d images, %d files, %s%s\n", res.Bundle, res.Images, res.Files, bytesOf(res.Uncompressed), signed)
 	return err
 }
 
-func (a *app) check(cmd *cobra.Command, path string, res *verified) error {
-	b, err := bundle.OpenPath(path)
+func (a *app) check(cmd *cobra.Command, path string, keys trust.Keys, res *verified) error {
+	b, sig, err := keys.Open(cmd.Context(), path)
 	if err != nil {
 		return err
+	}
+	if sig != nil {
+		res.SignedBy = sig.KeyID
 	}
 	c := b.Contract()
 	res.Bundle, res.Images, res.Files, res.Uncompressed = c.Name(), len(c.Images), len(c.Files), c.Payload.Uncompressed

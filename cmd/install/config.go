@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -22,11 +23,11 @@ func (a *app) configPrint(verb string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: verb + "-defaults", Short: "Print a configuration of " + verb + " with every default", Args: noArgs,
 		Long: "Print a configuration of " + verb + " with every default. Token, node name and address in it are placeholders.",
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			data, err := config.JoinDefaults()
 			if verb == "init" {
 				var version string
-				if version, err = a.versionAtHand(); err != nil {
+				if version, err = a.versionAtHand(cmd.Context()); err != nil {
 					return err
 				}
 				data, err = config.InitDefaults(version, components)
@@ -45,8 +46,8 @@ func (a *app) configPrint(verb string) *cobra.Command {
 }
 
 // versionAtHand is the Kubernetes version of the bundle.
-func (a *app) versionAtHand() (string, error) {
-	b, err := a.openBundle()
+func (a *app) versionAtHand(ctx context.Context) (string, error) {
+	b, _, err := a.openBundle(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -102,7 +103,7 @@ func (a *app) configValidate() *cobra.Command {
 			}
 			env := (&node{facts: f}).environment(false)
 			// A bundle at hand says which version can be installed; without one any will do.
-			if b, err := a.openBundle(); err == nil {
+			if b, _, err := a.openBundle(cmd.Context()); err == nil {
 				env.KubernetesVersion, env.ImageRepository = b.Contract().KubernetesVersion, b.Contract().ImageRepository
 			}
 			if err := config.Validate(file, readFile, env); err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"kubebundle/bundle"
+	"kubebundle/bundle/trust"
 	"kubebundle/installer"
 	"kubebundle/installer/config"
 	"kubebundle/installer/phase"
@@ -53,6 +54,7 @@ func exitCode(err error, signalled bool) int {
 		corrupt  *bundle.CorruptError
 		format   *bundle.FormatError
 		missing  *bundle.MissingImages
+		trusted  *trust.Error
 		usage    *usageError
 		unknown  *installer.UnknownPhaseError
 		refused  *phase.PreflightError
@@ -66,7 +68,7 @@ func exitCode(err error, signalled bool) int {
 		return exitOK
 	case isSignal:
 		return exitSignal
-	case errors.As(err, &corrupt), errors.As(err, &format), errors.As(err, &missing):
+	case errors.As(err, &corrupt), errors.As(err, &format), errors.As(err, &missing), errors.As(err, &trusted), errors.Is(err, errPinned):
 		return exitCorrupt
 	case errors.As(err, &usage), errors.As(err, &unknown), errors.Is(err, config.ErrUsage):
 		return exitUsage

@@ -30,8 +30,8 @@ type imageJSON struct {
 func (a *app) imagesList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the bundle's images", Args: noArgs,
-		RunE: func(*cobra.Command, []string) error {
-			b, err := a.openBundle()
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			b, _, err := a.openBundle(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -60,7 +60,7 @@ func layersSize(img bundle.Image) (n int64) {
 
 // withRuntime opens bundle and runtime for the image verbs.
 func (a *app) withRuntime(ctx context.Context, socket string, do func(t *step.Target, rt cruntime.Runtime) error) error {
-	b, err := a.openBundle()
+	b, _, err := a.openBundle(ctx)
 	if err != nil {
 		return err
 	}

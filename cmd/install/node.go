@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kubebundle/bundle"
+	"kubebundle/bundle/trust"
 	"kubebundle/installer"
 	"kubebundle/installer/cluster"
 	"kubebundle/installer/config"
@@ -34,25 +35,49 @@ func (e *archError) Error() string {
 
 func (e *archError) Hint() string { return "use the bundle that was built with --arch " + e.host }
 
-// openBundle opens the bundle that --bundle names, or the one beside this program.
-func (a *app) openBundle() (*bundle.Bundle, error) {
+// errPinned says that this program cannot tell whom it shall trust.
+var errPinned = errors.New("this program is damaged")
+
+// trusted says whose signature a bundle needs; nobody's is an empty list.
+func (a *app) trusted() (trust.Keys, error) {
+	if len(a.keys) > 0 {
+		keys, err := trust.LoadKeys(a.keys)
+		if err != nil {
+			return nil, usagef("", "--key: %w", err)
+		}
+		return keys, nil
+	}
+	keys, err := a.pinned()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errPinned, err)
+	}
+	return keys, nil
+}
+
+// openBundle opens the bundle that --bundle names, or the one beside this program. Where keys are trusted, nothing is made of the bundle
+// before one of them has vouched for all of it.
+func (a *app) openBundle(ctx context.Context) (*bundle.Bundle, *trust.Signature, error) {
+	keys, err := a.trusted()
+	if err != nil {
+		return nil, nil, err
+	}
 	p := a.bundlePath
 	if p == "" {
 		exe, err := os.Executable()
 		if err != nil {
-			return nil, fmt.Errorf("find the bundle: %w", err)
+			return nil, nil, fmt.Errorf("find the bundle: %w", err)
 		}
 		if exe, err = filepath.EvalSymlinks(exe); err != nil {
-			return nil, fmt.Errorf("find the bundle: %w", err)
+			return nil, nil, fmt.Errorf("find the bundle: %w", err)
 		}
 		p = filepath.Dir(exe)
 	}
-	b, err := bundle.OpenPath(p)
+	b, sig, err := keys.Open(ctx, p)
 	if errors.Is(err, fs.ErrNotExist) {
 		// %v: that its first file is missing does not make it a damaged bundle.
-		return nil, usagef("run this program from the folder of an unpacked bundle, or name one with --bundle", "no bundle at %s: %v", p, err)
+		return nil, nil, usagef("run this program from the folder of an unpacked bundle, or name one with --bundle", "no bundle at %s: %v", p, err)
 	}
-	return b, err
+	return b, sig, err
 }
 
 // forThisHost refuses a bundle of another architecture before anything else is looked at.
@@ -86,7 +111,7 @@ type node struct {
 }
 
 func (a *app) openNode(ctx context.Context, socket func() string) (*node, error) {
-	b, err := a.openBundle()
+	b, _, err := a.openBundle(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kubebundle/bundle/trust"
 	"kubebundle/installer/host"
 	cruntime "kubebundle/runtime"
 )
@@ -22,7 +23,11 @@ type app struct {
 	environ  []string
 	runtime  func(ctx context.Context, socket string, log *slog.Logger) (cruntime.Runtime, error)
 
+	// pinned are the keys that the builder wrote into this program. A bundle must be signed with one of them, or of those that --key names.
+	pinned func() (trust.Keys, error)
+
 	bundlePath string
+	keys       []string
 	output     string
 	verbose    int
 	lockPath   string // "" means the usual one
@@ -54,6 +59,7 @@ func (a *app) root() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.PersistentFlags().StringVar(&a.bundlePath, "bundle", "", "`path` of the bundle, a folder, a .tar.gz or a part of one (default: the folder of this program)")
+	cmd.PersistentFlags().StringArrayVar(&a.keys, "key", nil, "public `key`, a file or the key itself, one of which must have signed the bundle; repeat it (default: the keys that were pinned when the bundle was built)")
 	cmd.PersistentFlags().StringVarP(&a.output, "output", "o", "text", "text or json")
 	cmd.PersistentFlags().IntVarP(&a.verbose, "v", "v", 0, "`level` of detail: 1 also tells each step, 2 also why")
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {

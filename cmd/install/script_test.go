@@ -21,6 +21,7 @@ import (
 
 	"kubebundle/bundle"
 	"kubebundle/bundle/bundletest"
+	"kubebundle/bundle/trust"
 	"kubebundle/installer/host"
 	"kubebundle/manifests"
 	"kubebundle/release"
@@ -48,10 +49,18 @@ func runInScript() {
 		panic(err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, host: h, runtime: openFake, lockPath: filepath.Join(root, "run", "lock")}
+	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, host: h, runtime: openFake, pinned: pinned, lockPath: filepath.Join(root, "run", "lock")}
 	code := a.run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
+}
+
+// pinned stands for the keys that a builder wrote into the program: the test's own program has none.
+func pinned() (trust.Keys, error) {
+	if keys := os.Getenv("PINNED"); keys != "" {
+		return trust.ParseKeys(keys)
+	}
+	return trust.Pinned()
 }
 
 func TestScripts(t *testing.T) {
@@ -75,7 +84,7 @@ func TestScripts(t *testing.T) {
 			}
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "tree": tree},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "tree": tree, "pin": pin, "altered": altered},
 	})
 }
 
@@ -118,6 +127,22 @@ func tree(ts *testscript.TestScript, neg bool, args []string) {
 	})
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(out.String()), 0o600))
+}
+
+// pin makes the program trust a key: pin FILE.
+func pin(ts *testscript.TestScript, _ bool, args []string) { ts.Setenv("PINNED", ts.ReadFile(args[0])) }
+
+// altered copies our signed bundle to ./altered with one bit changed in one of its files: altered install.
+func altered(ts *testscript.TestScript, _ bool, args []string) {
+	from, to := filepath.Join(ts.Getenv("BUNDLES"), "ours"), ts.MkAbs("altered")
+	ts.Check(os.RemoveAll(to))
+	from, err := filepath.EvalSymlinks(from)
+	ts.Check(err)
+	ts.Check(os.CopyFS(to, os.DirFS(from)))
+	p := filepath.Join(to, args[0])
+	data := []byte(ts.ReadFile(p))
+	data[len(data)/2] ^= 1
+	ts.Check(os.WriteFile(p, data, 0o600))
 }
 
 // makeBundles makes a whole bundle and broken ones; it returns the path of the whole one.
@@ -179,6 +204,22 @@ func makeBundles(t *testing.T, dir string) string {
 	data[len(data)/2] ^= 1
 	if err := os.WriteFile(payload, data, 0o600); err != nil {
 		t.Fatal(err)
+	}
+	for _, who := range []string{"ours", "theirs"} {
+		public, secret, err := trust.Generate("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := trust.ParseSecret(secret, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, who+".pub"), trust.PublicFile(public), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m := fill(runtime.GOARCH, "")
+		m.Sign = trust.Signer(key)
+		link(write(m, who+"-dir"), who)
 	}
 	archive := fill(runtime.GOARCH, "").Write(t, t.TempDir())
 	if data, err = os.ReadFile(archive); err != nil {

@@ -11,9 +11,17 @@ import (
 
 func (a *app) verifyCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "verify", Short: "Check every byte of the bundle, and that every image the install can need is inside", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			b, err := a.openBundle()
+		Use: "verify [BUNDLE]", Short: "Check every byte of the bundle, and that every image the install can need is inside", Args: someArgs(0, 1, "one bundle"),
+		Long: `Check every byte of the bundle, and that every image the install can need is inside.
+
+The installer of a bundle that somebody else has altered says what he wants it to say. Have a new bundle checked by a program
+that you trust already: the installer of the bundle that you run, with its pinned keys or with --key.`,
+		Example: "  install verify --key kubebundle.pub ../k8s-v1.35.4-linux-amd64.tar.gz",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				a.bundlePath = args[0]
+			}
+			b, sig, err := a.openBundle(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -31,10 +39,16 @@ func (a *app) verifyCmd() *cobra.Command {
 				return err
 			}
 			c := b.Contract()
-			if a.output == "json" {
-				return a.printJSON(map[string]any{"ok": true, "bundle": c.Name(), "images": len(c.Images), "files": len(c.Files), "uncompressed": c.Payload.Uncompressed})
+			result := map[string]any{"ok": true, "bundle": c.Name(), "images": len(c.Images), "files": len(c.Files), "uncompressed": c.Payload.Uncompressed}
+			signed := ""
+			if sig != nil {
+				result["signedBy"] = sig.KeyID
+				signed = ", signed with the key " + sig.KeyID
 			}
-			_, err = fmt.Fprintf(a.out, "%s: ok: %d images, %d files, %s\n", c.Name(), len(c.Images), len(c.Files), humanize.Bytes(uint64(max(c.Payload.Uncompressed, 0))))
+			if a.output == "json" {
+				return a.printJSON(result)
+			}
+			_, err = fmt.Fprintf(a.out, "%s: ok: %d images, %d files, %s%s\n", c.Name(), len(c.Images), len(c.Files), humanize.Bytes(uint64(max(c.Payload.Uncompressed, 0))), signed)
 			return err
 		},
 	}

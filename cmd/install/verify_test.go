@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"kubebundle/bundle/bundletest"
+	"kubebundle/bundle/trust"
 	"kubebundle/installer/host"
 	"kubebundle/release"
 )
@@ -49,7 +50,7 @@ func TestVerifyManifests(t *testing.T) {
 				t.Fatal(err)
 			}
 			var out bytes.Buffer
-			a := &app{in: strings.NewReader(""), out: &out, err: &out, host: h, runtime: openFake, lockPath: filepath.Join(t.TempDir(), "lock")}
+			a := &app{in: strings.NewReader(""), out: &out, err: &out, host: h, runtime: openFake, pinned: trust.Pinned, lockPath: filepath.Join(t.TempDir(), "lock")}
 			if code := a.run(t.Context(), []string{"--bundle", m.Write(t, t.TempDir()), "verify"}); code != tc.code {
 				t.Errorf("exit code %d, want %d", code, tc.code)
 			}
