@@ -75,7 +75,7 @@ func chosen(t *testing.T) []string {
 	case want == "all":
 		return Versions()
 	case want == "" || want == "ci":
-		return ciVersions()
+		return CIVersions()
 	}
 	list := strings.Split(want, ",")
 	for _, v := range list {

@@ -21,8 +21,8 @@ func Versions() []string {
 	return []string{"v1.29.6", "v1.30.14", "v1.31.14", "v1.32.13", "v1.33.13", "v1.34.4", "v1.35.4", "v1.36.3", "v1.37.2"}
 }
 
-// ciVersions are a selection that takes minutes.
-func ciVersions() []string { return []string{"v1.34.4", "v1.36.3", "v1.37.2"} }
+// CIVersions are a selection that takes minutes.
+func CIVersions() []string { return []string{"v1.34.4", "v1.36.3", "v1.37.2"} }
 
 // builder builds programs, each once per inputs.
 type builder struct {
