@@ -79,7 +79,7 @@ func dnsLiveness(path string, port intstr.IntOrString) *corev1.Probe {
 	}
 }
 
-// archNodes keeps a pod whose image is for one architecture only (kube-proxy-arm64, up to 1.11) on such nodes; kubeadm did so until
+// archNodes keeps a pod whose image is for one architecture only (k8s-dns-kube-dns-arm64, up to 1.11) on such nodes; kubeadm did so until
 // the images became manifest lists.
 func archNodes(v *version.Version, image string) map[string]string {
 	if isSince(v, 12) {

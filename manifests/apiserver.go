@@ -47,7 +47,7 @@ func apiServerArgs(c *Cluster, n *Node) []Arg {
 		{always, "authorization-mode", "Node,RBAC"},
 		{always, "client-ca-file", c.pki("ca.crt")},
 		{always, "enable-bootstrap-token-auth", "true"},
-		{until(20), "insecure-port", "0"},
+		{until(21), "insecure-port", "0"},
 		{always, "kubelet-client-certificate", c.pki("apiserver-kubelet-client.crt")},
 		{always, "kubelet-client-key", c.pki("apiserver-kubelet-client.key")},
 		{always, "kubelet-preferred-address-types", "InternalIP,ExternalIP,Hostname"},

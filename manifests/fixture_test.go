@@ -82,8 +82,12 @@ func at(t *testing.T, v string) *Cluster {
 	t.Helper()
 	r := releases[len(releases)-1]
 	r.version = v
-	if minor := version.MustParseGeneric(v).Minor(); minor < 34 {
+	minor := version.MustParseGeneric(v).Minor()
+	if minor < 34 {
 		r.etcd = "3.5.24-0"
+	}
+	if minor < 12 {
+		r.suffix = "-amd64"
 	}
 	return r.cluster()
 }

@@ -154,12 +154,15 @@ func kubeProxyDaemonSet(c *Cluster, n *Node) (*appsv1.DaemonSet, error) {
 	}, nil
 }
 
-// kubeProxyNodes: one architecture up to 1.11, any node in 1.12 to 1.14, Linux since.
+// kubeProxyNodes: one architecture in 1.11, any node before and until 1.14, Linux since.
 func kubeProxyNodes(v *version.Version, image string) map[string]string {
-	if !isSince(v, 15) {
+	switch {
+	case minorOf(v) == 11:
 		return archNodes(v, image)
+	case isSince(v, 15):
+		return pick(v, linuxNodes)
 	}
-	return pick(v, linuxNodes)
+	return nil
 }
 
 // kubeProxyTolerations: it must run everywhere; 1.10 listed the two taints it knew.

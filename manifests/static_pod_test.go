@@ -33,7 +33,7 @@ func TestFlagSpans(t *testing.T) {
 		{"kube-apiserver", "--admission-control=" + admissionControl, 10, 10},
 		{"kube-apiserver", "--enable-admission-plugins=NodeRestriction", 11, 0},
 		{"kube-apiserver", "--disable-admission-plugins=PersistentVolumeLabel", 11, 11},
-		{"kube-apiserver", "--insecure-port=0", 10, 20},
+		{"kube-apiserver", "--insecure-port=0", 10, 21},
 		{"kube-apiserver", "--service-account-issuer=https://kubernetes.default.svc.cluster.local", 20, 0},
 		{"kube-apiserver", "--service-account-signing-key-file=/etc/kubernetes/pki/sa.key", 20, 0},
 		{"kube-apiserver", "--authorization-mode=Node,RBAC", 10, 0},
