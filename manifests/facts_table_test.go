@@ -35,7 +35,7 @@ var facts = []fact{
 	{"config.yaml", "clusterDNS:\n- 10.96.0.10\nclusterDomain: cluster.local\n", since(11)},
 	{"config.yaml", "healthzBindAddress: 127.0.0.1\nhealthzPort: 10248\n", since(11)},
 	{"config.yaml", "rotateCertificates: true\nstaticPodPath: /etc/kubernetes/manifests\n", since(11)},
-	{"config.yaml", "resolvConf: /run/systemd/resolve/resolv.conf\n", since(18)},
+	{"config.yaml", "resolvConf: /run/systemd/resolve/resolv.conf\n", since(19)},
 	{"config.yaml", "cgroupDriver: systemd\n", since(22)},
 	{"config.yaml", "containerRuntimeEndpoint: unix:///run/containerd/containerd.sock\n", since(34)},
 	{"instance-config.yaml", "containerRuntimeEndpoint: unix:///run/containerd/containerd.sock\n", since(34)},

@@ -145,7 +145,7 @@ func kubeletFiles(c *Cluster, n *Node, doc map[string]any) ([]File, error) {
 	}
 	files := []File{{Path: kubeletFlagsEnv, Mode: readableFileMode, Data: flags}}
 	own := map[string]any{}
-	if isSince(c.Version, 18) && n.ResolvConf != "" && doc["resolvConf"] == nil {
+	if isSince(c.Version, 19) && n.ResolvConf != "" && doc["resolvConf"] == nil {
 		own["resolvConf"] = n.ResolvConf
 	}
 	if c.enabled(nodeLocalCRISocket) {

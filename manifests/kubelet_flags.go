@@ -51,7 +51,7 @@ func nodeFlags(c *Cluster, n *Node, doc map[string]any) ([]Arg, error) {
 		flags = append(flags, argRow{always, "hostname-override", n.Name})
 	}
 	if n.ResolvConf != "" && doc["resolvConf"] == nil {
-		flags = append(flags, argRow{until(17), "resolv-conf", n.ResolvConf})
+		flags = append(flags, argRow{until(18), "resolv-conf", n.ResolvConf})
 	}
 	if n.CgroupDriver != "" && doc["cgroupDriver"] == nil {
 		flags = append(flags, argRow{between(11, 21), "cgroup-driver", n.CgroupDriver})

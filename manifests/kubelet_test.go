@@ -22,7 +22,7 @@ func TestKubeletFlags(t *testing.T) {
 		{"--container-runtime-endpoint=unix:///run/containerd/containerd.sock", 24, 33},
 		{"--pod-infra-container-image=registry.k8s.io/pause:3.10.2", 12, 34},
 		{"--pod-infra-container-image=registry.k8s.io/pause-amd64:3.10.2", 11, 11},
-		{"--resolv-conf=/run/systemd/resolve/resolv.conf", 11, 17},
+		{"--resolv-conf=/run/systemd/resolve/resolv.conf", 11, 18},
 		{"--cgroup-driver=systemd", 11, 21},
 		{"--hostname-override", 1, 1},
 		{"--network-plugin", 1, 1},
