@@ -14,7 +14,8 @@ import (
 // machinePackages are what the lab calls on the machine: builders of C (runc, flannel), of root trees and of networks, and the yardsticks of the bench.
 // No container runtime is among them: hosts have their own, and integration tests use the programs of a host's tree.
 var machinePackages = []string{
-	"ca-certificates", "curl", "debootstrap", "dpkg-dev", "gcc", "iproute2", "kmod", "libc6-dev", "libseccomp-dev", "make", "minisign", "nftables",
+	"ca-certificates", "curl", "debootstrap", "dpkg-dev", "gcc", "gcc-aarch64-linux-gnu", "iproute2", "kmod", "libc6-dev", "libc6-dev-arm64-cross",
+	"libseccomp-dev", "make", "minisign", "nftables",
 	"pkg-config", "procps", "skopeo", "systemd", "systemd-container", "util-linux", "zstd",
 }
 

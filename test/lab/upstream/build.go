@@ -45,10 +45,6 @@ func (b *Builder) build(ctx context.Context, s set, arch string) (string, error)
 	if err != nil {
 		return "", err
 	}
-	// There is no cross compiler for C here; what needs it is left out for other architectures by those who ask.
-	if s.cgo && arch != runtime.GOARCH {
-		return "", fmt.Errorf("%s needs C and is built for %s only", s.folder, runtime.GOARCH)
-	}
 	key := cache.Key(append([]string{sum, arch, runtime.Version(), strconv.FormatBool(s.cgo), s.tags, s.ldflags}, s.packages...)...)
 	return cache.Once(ctx, filepath.Join(b.Dir, "programs"), s.folder+"-"+arch+"-"+key, func(ctx context.Context, tmp string) error {
 		b.Log.Info("build", "from", s.folder, "arch", arch)
@@ -61,24 +57,36 @@ func (b *Builder) build(ctx context.Context, s set, arch string) (string, error)
 	})
 }
 
+// crossCompilers are the C compilers for other architectures that `lab prepare` installs.
+var crossCompilers = map[string]string{"arm64": "aarch64-linux-gnu-gcc"}
+
 func (b *Builder) compile(ctx context.Context, s set, arch, tmp string) error {
-	cgo := "0"
+	env := []string{"CGO_ENABLED=0", "GOARCH=" + arch}
 	if s.cgo {
-		cgo = "1"
+		env[0] = "CGO_ENABLED=1"
+		if arch != runtime.GOARCH {
+			if crossCompilers[arch] == "" {
+				return fmt.Errorf("%s needs C, and there is no compiler for %s", s.folder, arch)
+			}
+			env = append(env, "CC="+crossCompilers[arch])
+		}
+	}
+	dir := filepath.Join(b.Module, "test/lab/upstream", s.folder)
+	if s.own {
+		dir = b.Module
+	}
+	if s.gopath {
+		var err error
+		if dir, err = b.gopathSources(ctx, s); err != nil {
+			return err
+		}
 	}
 	args := []string{"build", "-trimpath", "-buildvcs=false", "-tags", s.tags, "-ldflags", s.ldflags, "-o", tmp + "/"}
 	if s.test {
 		args = append([]string{"test", "-c"}, args[1:]...)
 	}
-	cmd := exec.CommandContext(ctx, "go", append(args, s.packages...)...)
-	cmd.Dir = filepath.Join(b.Module, "test/lab/upstream", s.folder)
-	if s.own {
-		cmd.Dir = b.Module
-	}
-	// GOFLAGS and GOWORK of the caller's project are not meant for these modules.
-	cmd.Env = append(os.Environ(), "CGO_ENABLED="+cgo, "GOARCH="+arch, "GOOS=linux", "GOFLAGS=", "GOWORK=off")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go %s: %w\n%s", strings.Join(args[:2], " "), err, out)
+	if _, err := goCommand(ctx, dir, env, append(args, s.packages...)...); err != nil {
+		return err
 	}
 	for from, to := range s.rename {
 		if err := os.Rename(filepath.Join(tmp, from), filepath.Join(tmp, to)); err != nil {
@@ -90,11 +98,44 @@ func (b *Builder) compile(ctx context.Context, s set, arch, tmp string) error {
 
 // Kubernetes returns the folder with kube-apiserver, …, kubelet, kubectl and kubeadm of a version.
 func (b *Builder) Kubernetes(ctx context.Context, version, arch string) (string, error) {
-	s, err := kubernetes(version)
+	sets, err := kubernetes(version)
 	if err != nil {
 		return "", err
 	}
-	return b.build(ctx, s, arch)
+	if len(sets) == 1 {
+		return b.build(ctx, sets[0], arch)
+	}
+	dirs := make([]string, 0, len(sets))
+	for _, s := range sets {
+		dir, err := b.build(ctx, s, arch)
+		if err != nil {
+			return "", err
+		}
+		dirs = append(dirs, dir)
+	}
+	return b.merge(ctx, version+"-"+arch, dirs...)
+}
+
+// merge returns a folder with the programs of several.
+func (b *Builder) merge(ctx context.Context, name string, dirs ...string) (string, error) {
+	keys := make([]string, 0, len(dirs))
+	for _, d := range dirs {
+		keys = append(keys, filepath.Base(d)) // which holds the key of its inputs
+	}
+	return cache.Once(ctx, filepath.Join(b.Dir, "programs"), name+"-"+cache.Key(keys...), func(_ context.Context, tmp string) error {
+		for _, dir := range dirs {
+			programs, err := os.ReadDir(dir)
+			if err != nil {
+				return err
+			}
+			for _, p := range programs {
+				if err := os.Link(filepath.Join(dir, p.Name()), filepath.Join(tmp, p.Name())); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
 }
 
 // CNIPlugins returns the folder with the CNI plugins.
@@ -122,15 +163,7 @@ func (b *Builder) Containerd2(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	name := "containerd2-" + cache.Key(filepath.Base(c), filepath.Base(r))
-	return cache.Once(ctx, filepath.Join(b.Dir, "programs"), name, func(_ context.Context, tmp string) error {
-		for _, f := range []string{c + "/containerd", c + "/containerd-shim-runc-v2", c + "/ctr", r + "/runc"} {
-			if err := os.Link(f, filepath.Join(tmp, filepath.Base(f))); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return b.merge(ctx, "containerd2", c, r)
 }
 
 // HostPrograms returns the folder with what a lab host with a runtime needs beside the distribution's packages; "" for nothing.

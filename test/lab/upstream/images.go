@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"runtime"
-	"strings"
 
 	"kubebundle/release"
 	"kubebundle/test/lab/upstream/store"
@@ -24,7 +22,7 @@ const (
 type Image struct {
 	// Names are all names it is served under: the one pods ask for, and those it can be pulled from.
 	Names []string
-	// Index is the digest of the multi-arch index; Manifests are those below, by architecture.
+	// Index is the digest that the tag points at: of the multi-arch index, or of the only manifest. Manifests are those below, by architecture.
 	Index     string
 	Manifests map[string]string
 }
@@ -158,25 +156,41 @@ func (b *Builder) image(names []string, arches []string, make func(arch string) 
 	return img, err
 }
 
+// singleImage makes an image for one architecture, without an index.
+func (b *Builder) singleImage(names []string, arch string, make func(arch string) (recipe, error)) (Image, error) {
+	img := Image{Names: names}
+	r, err := make(arch)
+	if err != nil {
+		return img, fmt.Errorf("image %s: %w", names[0], err)
+	}
+	d, err := b.putManifest(r, arch)
+	if err != nil {
+		return img, fmt.Errorf("image %s: %w", names[0], err)
+	}
+	img.Index, img.Manifests = d.Digest, map[string]string{arch: d.Digest}
+	return img, nil
+}
+
 // Images makes all images of a release, and those of flannel and of the tests' workload.
 func (b *Builder) Images(ctx context.Context, rel *release.Release, version string, arches []string) ([]Image, error) {
-	images, err := rel.Images(release.Arch(arches[0]))
-	if err != nil {
-		return nil, err
-	}
 	var out []Image
-	for _, i := range images {
-		names := []string{i.Ref}
-		for _, p := range i.Pull {
-			if p != i.Ref {
-				names = append(names, p)
-			}
-		}
-		img, err := b.image(names, arches, func(arch string) (recipe, error) { return b.component(ctx, i.Component, version, arch) })
+	seen := map[string]bool{}
+	for _, arch := range arches {
+		images, err := rel.Images(release.Arch(arch))
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, img)
+		for _, i := range images {
+			if seen[i.Ref] { // a name for all architectures
+				continue
+			}
+			seen[i.Ref] = true
+			img, err := b.releaseImage(ctx, i, version, arch, arches)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, img)
+		}
 	}
 	for _, x := range b.extras(ctx) {
 		img, err := b.image([]string{x.name}, []string{runtime.GOARCH}, x.make)
@@ -186,116 +200,4 @@ func (b *Builder) Images(ctx context.Context, rel *release.Release, version stri
 		out = append(out, img)
 	}
 	return out, nil
-}
-
-// component makes the image of one of the release's components.
-func (b *Builder) component(ctx context.Context, c release.Component, version, arch string) (recipe, error) {
-	base, err := b.baseLayer()
-	if err != nil {
-		return recipe{}, err
-	}
-	one := func(s set, xattr map[string]string, at ...string) (recipe, error) {
-		dir, err := b.build(ctx, s, arch)
-		if err != nil {
-			return recipe{}, err
-		}
-		files := map[string]string{}
-		for _, p := range at {
-			files[p] = filepath.Join(dir, filepath.Base(p))
-		}
-		l, err := b.fileLayer(string(c), files, xattr)
-		return recipe{layers: []store.Layer{base, l}, entrypoint: []string{"/" + at[0]}, label: s.folder + " from its Go module"}, err
-	}
-	switch c {
-	case release.APIServer, release.ControllerManager, release.Scheduler, release.Proxy:
-		s, err := kubernetes(version)
-		if err != nil {
-			return recipe{}, err
-		}
-		r, err := one(s, nil, "usr/local/bin/"+string(c))
-		if err != nil || c != release.Proxy || arch != runtime.GOARCH {
-			return r, err
-		}
-		tools, err := b.toolsLayer(ctx)
-		r.layers = []store.Layer{r.layers[0], tools, r.layers[1]}
-		return r, err
-	case release.Etcd:
-		r, err := one(etcd, nil, "usr/local/bin/etcd", "usr/local/bin/etcdctl", "usr/local/bin/etcdutl")
-		if arch != "amd64" {
-			r.env = append(r.env, "ETCD_UNSUPPORTED_ARCH="+arch)
-		}
-		return r, err
-	case release.Pause:
-		r, err := one(pauseSet, nil, "pause")
-		r.user = "65535:65535"
-		return r, err
-	case release.CoreDNS:
-		// As upstream: not root, and allowed to listen on port 53 by a file capability, which an import must keep.
-		r, err := one(coredns, map[string]string{"security.capability": capNetBindService}, "coredns")
-		r.user = "nonroot:nonroot"
-		return r, err
-	case release.KubeDNS, release.KubeDNSMasq, release.KubeDNSSidecar:
-	}
-	return recipe{}, fmt.Errorf("the lab cannot build %s", c)
-}
-
-type extra struct {
-	name string
-	make func(arch string) (recipe, error)
-}
-
-// The images that the lab's manifests ask for; see test/lab/manifests.
-const (
-	FlannelImage    = "ghcr.io/flannel-io/flannel:v0.26.7"
-	FlannelCNIImage = "ghcr.io/flannel-io/flannel-cni-plugin:v1.6.2-flannel1"
-	BusyboxImage    = "docker.io/library/busybox:1.35.0"
-)
-
-func (b *Builder) extras(ctx context.Context) []extra {
-	return []extra{
-		{FlannelImage, func(string) (recipe, error) {
-			return b.withTools(ctx, flannel, "opt/bin/flanneld")
-		}},
-		{FlannelCNIImage, func(string) (recipe, error) {
-			return b.withTools(ctx, flannelCNI, "flannel")
-		}},
-		{BusyboxImage, func(string) (recipe, error) {
-			base, err := b.baseLayer()
-			if err != nil {
-				return recipe{}, err
-			}
-			tools, err := b.toolsLayer(ctx)
-			return recipe{layers: []store.Layer{base, tools}, cmd: []string{"sh"}, label: "Debian's busybox-static"}, err
-		}},
-	}
-}
-
-func (b *Builder) withTools(ctx context.Context, s set, at string) (recipe, error) {
-	base, err := b.baseLayer()
-	if err != nil {
-		return recipe{}, err
-	}
-	tools, err := b.toolsLayer(ctx)
-	if err != nil {
-		return recipe{}, err
-	}
-	dir, err := b.build(ctx, s, runtime.GOARCH)
-	if err != nil {
-		return recipe{}, err
-	}
-	l, err := b.fileLayer(strings.ReplaceAll(s.folder, "/", "-"), map[string]string{at: filepath.Join(dir, filepath.Base(at))}, nil)
-	return recipe{layers: []store.Layer{base, tools, l}, entrypoint: []string{"/" + at}, label: s.folder + " from its Go module"}, err
-}
-
-func (b *Builder) toolsLayer(ctx context.Context) (store.Layer, error) {
-	tree, err := b.debianTree(ctx, "nettools", netTools, func(tree string) error {
-		if err := linkIPTables(tree); err != nil {
-			return err
-		}
-		return linkBusybox(ctx, tree)
-	})
-	if err != nil {
-		return store.Layer{}, err
-	}
-	return b.treeLayer(tree)
 }

@@ -2,8 +2,11 @@ package upstream
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -14,29 +17,45 @@ type set struct {
 	own      bool // packages of this project's own module
 	test     bool // a package's tests, as a program
 	cgo      bool
+	gopath   bool // a module from before modules: see gopathSources
 	tags     string
 	ldflags  string
 	rename   map[string]string // what go build calls it -> what it is called
 }
 
 // kubernetes are Kubernetes' own programs, with the version stamped in as upstream's build does
-// (k8s.io/kubernetes/hack/lib/version.sh).
-func kubernetes(version string) (set, error) {
+// (k8s.io/kubernetes/hack/lib/version.sh). Where the kubelet needs C it is a set of its own: the other programs are static.
+func kubernetes(version string) ([]set, error) {
 	f := strings.Split(strings.TrimPrefix(version, "v"), ".")
 	if len(f) != 3 {
-		return set{}, fmt.Errorf("version %q is not like v1.34.4", version)
+		return nil, fmt.Errorf("version %q is not like v1.34.4", version)
+	}
+	minor, err := strconv.Atoi(f[1])
+	if err != nil {
+		return nil, fmt.Errorf("version %q is not like v1.34.4", version)
+	}
+	s := set{folder: version, gopath: minor < 15}
+	stamped := []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"}
+	if s.gopath {
+		stamped[0] = "k8s.io/kubernetes/pkg/version"
 	}
 	var ld strings.Builder
 	ld.WriteString("-s -w")
-	for _, p := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
+	for _, p := range stamped {
 		fmt.Fprintf(&ld, " -X %[1]s.gitVersion=%[2]s -X %[1]s.gitMajor=%[3]s -X %[1]s.gitMinor=%[4]s -X %[1]s.gitTreeState=clean"+
 			" -X %[1]s.gitCommit=0000000000000000000000000000000000000000", p, version, f[0], f[1])
 	}
-	s := set{folder: version, ldflags: ld.String()}
+	s.ldflags = ld.String()
 	for _, n := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl", "kubeadm"} {
 		s.packages = append(s.packages, "k8s.io/kubernetes/cmd/"+n)
 	}
-	return s, nil
+	if !s.gopath {
+		return []set{s}, nil
+	}
+	kubelet := s
+	kubelet.cgo, kubelet.packages = true, []string{"k8s.io/kubernetes/cmd/kubelet"} // it links runc's code, which begins in C
+	s.packages = slices.DeleteFunc(s.packages, func(p string) bool { return p == kubelet.packages[0] })
+	return []set{s, kubelet}, nil
 }
 
 const cniPath = "github.com/containernetworking/plugins/plugins/"
@@ -51,6 +70,7 @@ var (
 		rename:   map[string]string{"server": "etcd"},
 	}
 	coredns    = set{folder: "coredns-v1.12.1", packages: []string{"github.com/coredns/coredns"}, ldflags: "-s -w"}
+	oldCoreDNS = set{folder: "coredns-v1.2.0", packages: []string{"."}, ldflags: "-s -w"}
 	cniPlugins = set{
 		folder: "cni-plugins-v1.7.1",
 		packages: []string{
@@ -88,12 +108,15 @@ func (s set) sources(module string) ([]string, error) {
 	if _, err := os.Stat(dir); err != nil {
 		return nil, fmt.Errorf("no module for %s: %w (a folder with go.mod, go.sum and tools.go makes one)", s.folder, err)
 	}
-	if !s.own {
-		return []string{filepath.Join(dir, "go.mod"), filepath.Join(dir, "go.sum"), filepath.Join(dir, "tools.go")}, nil
+	if s.own {
+		return filepath.Glob(filepath.Join(dir, "*.go"))
 	}
-	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
-	if err != nil {
-		return nil, err
-	}
-	return files, nil
+	var files []string
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			files = append(files, p)
+		}
+		return err
+	})
+	return files, err
 }

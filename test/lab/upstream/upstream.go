@@ -78,6 +78,7 @@ func Serve(ctx context.Context, log *slog.Logger, releases ...*Upstream) (*Serve
 				for _, d := range img.Manifests {
 					digests = append(digests, d)
 				}
+				repo = withRegistry(repo)
 				c.Images = append(c.Images, serve.Image{Repository: repo, Tag: tag, Digests: digests})
 				s.addRegistry(repo)
 			}
@@ -97,6 +98,18 @@ func cutTag(name string) (repo, tag string, ok bool) {
 		return name, "", false
 	}
 	return name[:i], name[i+1:], true
+}
+
+// withRegistry gives a short name the registry that it is short for.
+func withRegistry(repo string) string {
+	first, _, found := strings.Cut(repo, "/")
+	switch {
+	case !found:
+		return "docker.io/library/" + repo
+	case !strings.ContainsAny(first, ".:"):
+		return "docker.io/" + repo
+	}
+	return repo
 }
 
 func (s *Server) addRegistry(repo string) {
