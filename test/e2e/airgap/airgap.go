@@ -48,7 +48,7 @@ func Counters(t *testing.T, s *suite.Suite) {
 func Events(t *testing.T, s *suite.Suite) {
 	t.Helper()
 	pulled := 0
-	for _, e := range suite.Get[corev1.EventList](t, s, "events", "-A").Items {
+	for _, e := range suite.Get[corev1.EventList](t, s, "events", "--all-namespaces").Items {
 		switch e.Reason {
 		case "BackOff": // also said of a container that waits for the API server after a reboot
 			if strings.Contains(e.Message, "pulling image") {

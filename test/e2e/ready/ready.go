@@ -34,12 +34,19 @@ func Test(t *testing.T, s *suite.Suite) {
 func checkServer(t *testing.T, s *suite.Suite) {
 	t.Helper()
 	server := suite.Get[corev1.Node](t, s, "node", s.Server().Name)
-	if _, ok := server.Labels["node-role.kubernetes.io/control-plane"]; !ok {
-		t.Errorf("%s has no label of a control plane: %v", server.Name, server.Labels)
+	label, key := "node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/control-plane"
+	if s.Before("1.20.0") {
+		label = "node-role.kubernetes.io/master"
+	}
+	if s.Before("1.24.0") {
+		key = "node-role.kubernetes.io/master"
+	}
+	if _, ok := server.Labels[label]; !ok {
+		t.Errorf("%s has no label %s: %v", server.Name, label, server.Labels)
 	}
 	tainted := false
 	for _, taint := range server.Spec.Taints {
-		tainted = tainted || taint.Key == "node-role.kubernetes.io/control-plane" && taint.Effect == corev1.TaintEffectNoSchedule
+		tainted = tainted || taint.Key == key && taint.Effect == corev1.TaintEffectNoSchedule
 	}
 	if !tainted {
 		t.Errorf("%s is not tainted as a control plane: %v", server.Name, server.Spec.Taints)
@@ -48,7 +55,7 @@ func checkServer(t *testing.T, s *suite.Suite) {
 
 func checkPods(t *testing.T, s *suite.Suite) {
 	t.Helper()
-	pods := suite.Get[corev1.PodList](t, s, "pods", "-A")
+	pods := suite.Get[corev1.PodList](t, s, "pods", "--all-namespaces")
 	count := map[string]int{}
 	for _, p := range pods.Items {
 		ready := false

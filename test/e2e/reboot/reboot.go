@@ -28,10 +28,10 @@ func Test(t *testing.T, s *suite.Suite) {
 	}
 	// Old states are believed until the kubelets have reported: wait for containers that started after the reboot.
 	suite.Eventually(t, 3*time.Minute, func() error {
-		if _, err := s.Cluster.Kubectl(t.Context(), "get", "--raw", "/readyz"); err != nil {
+		if err := s.Cluster.Healthy(t.Context()); err != nil {
 			return err
 		}
-		for _, p := range suite.Get[corev1.PodList](t, s, "pods", "-A").Items {
+		for _, p := range suite.Get[corev1.PodList](t, s, "pods", "--all-namespaces").Items {
 			for _, c := range p.Status.ContainerStatuses {
 				if c.RestartCount == 0 || !c.Ready {
 					return fmt.Errorf("container %s of %s/%s: restarts %d, ready %v", c.Name, p.Namespace, p.Name, c.RestartCount, c.Ready)

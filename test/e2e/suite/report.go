@@ -13,7 +13,7 @@ func (s *Suite) Report(ctx context.Context) string {
 	var b strings.Builder
 	if s.Cluster != nil {
 		if s.Cluster.Kubeconfig != "" {
-			out, err := s.Cluster.Kubectl(ctx, "get", "nodes,pods", "-A", "-o", "wide")
+			out, err := s.Cluster.Kubectl(ctx, "get", "nodes,pods", "--all-namespaces", "-o", "wide")
 			fmt.Fprintf(&b, "--- nodes and pods (%v)\n%s\n", err, out)
 		}
 		for _, r := range s.Cluster.Runs {

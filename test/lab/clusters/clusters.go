@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	utilversion "k8s.io/apimachinery/pkg/util/version"
+
 	"kubebundle/test/lab/cache"
 	"kubebundle/test/lab/hosts"
 	"kubebundle/test/lab/upstream"
@@ -57,6 +59,7 @@ func NewEnv(ctx context.Context, version string, log *slog.Logger) (*Env, error)
 		return nil, err
 	}
 	lab.Binaries = b.HostPrograms
+	lab.Environment = upstream.ClientEnv(version)
 	u, err := upstream.Prepare(ctx, b, version)
 	if err != nil {
 		return nil, err
@@ -105,8 +108,22 @@ func (c *Cluster) FetchKubeconfig(ctx context.Context) error {
 	if err := os.WriteFile(c.Kubeconfig, raw, 0o600); err != nil {
 		return err
 	}
-	_, err = c.Kubectl(ctx, "get", "--raw", "/readyz")
+	return c.Healthy(ctx)
+}
+
+// Healthy asks the API server whether it serves. /readyz came with v1.16.
+func (c *Cluster) Healthy(ctx context.Context) error {
+	path := "/readyz"
+	if c.Before("1.16.0") {
+		path = "/healthz"
+	}
+	_, err := c.Kubectl(ctx, "get", "--raw", path)
 	return err
+}
+
+// Before says whether the environment's Kubernetes is older than a version, as in 1.16.0.
+func (e *Env) Before(v string) bool {
+	return utilversion.MustParseGeneric(e.Upstream.Version).LessThan(utilversion.MustParseGeneric(v))
 }
 
 // Kubectl runs kubectl of the cluster's version on the machine and returns its stdout.
@@ -116,7 +133,7 @@ func (c *Cluster) Kubectl(ctx context.Context, args ...string) (string, error) {
 		return "", err
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(k8s, "kubectl"), args...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig)
+	cmd.Env = append(append(os.Environ(), upstream.ClientEnv(c.Upstream.Version)...), "KUBECONFIG="+c.Kubeconfig)
 	var out, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &stderr
 	if err := cmd.Run(); err != nil {
@@ -157,7 +174,7 @@ func (c *Cluster) notReady(ctx context.Context) (string, error) {
 	if n := strings.Count(out, " True\n"); n != len(c.Hosts) {
 		return fmt.Sprintf("%d of %d nodes are Ready:\n%s", n, len(c.Hosts), out), nil
 	}
-	out, err = c.Kubectl(ctx, "get", "pods", "-A", "-o",
+	out, err = c.Kubectl(ctx, "get", "pods", "--all-namespaces", "-o",
 		`jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name} {.status.phase} {.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}`)
 	if err != nil {
 		return "", err

@@ -24,9 +24,10 @@ func docs(m hosts.Machine, v string) ([]string, error) {
 	}
 	kubelet := "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n" +
 		// The machine's disk may be nearly full by percentage, and two hosts share its memory.
-		"evictionHard: {nodefs.available: 1Gi, imagefs.available: 1Gi, memory.available: 100Mi}\n" +
-		// A reboot in a test waits for this.
-		"shutdownGracePeriod: 0s\n"
+		"evictionHard: {nodefs.available: 1Gi, imagefs.available: 1Gi, memory.available: 100Mi}\n"
+	if parsed.AtLeast(version.MustParseGeneric("1.20.0")) {
+		kubelet += "shutdownGracePeriod: 0s\n" // a reboot in a test waits for this
+	}
 	if len(m.CgroupV1) > 1 && parsed.AtLeast(version.MustParseGeneric("1.35.0")) {
 		kubelet += "failCgroupV1: false\n"
 	}

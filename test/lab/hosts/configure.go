@@ -35,7 +35,8 @@ func (h *Host) configure(ctx context.Context) error {
 		// Interfaces that Kubernetes makes are none of networkd's business.
 		"etc/systemd/networkd.conf.d/lab.conf": "[Network]\nManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\n",
 		// Containers that do not react to SIGTERM hold a shutdown up for this long.
-		"etc/systemd/system.conf.d/lab.conf":   "[Manager]\nDefaultTimeoutStopSec=10s\n",
+		"etc/systemd/system.conf.d/lab.conf": "[Manager]\nDefaultTimeoutStopSec=10s\n" +
+			"DefaultEnvironment=" + strings.Join(h.lab.Environment, " ") + "\n",
 		"etc/systemd/journald.conf.d/lab.conf": "[Journal]\nStorage=persistent\nAudit=no\nReadKMsg=no\n",
 		"etc/systemd/system/lab-cgroups.service": "[Unit]\nDescription=the machine has cgroup v1: make its controllers writable\n" +
 			"DefaultDependencies=no\nBefore=sysinit.target\nConditionPathExists=/sys/fs/cgroup/memory\n\n[Service]\nType=oneshot\n" +

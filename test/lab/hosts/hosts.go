@@ -24,6 +24,8 @@ type Lab struct {
 	Net      Net
 	Log      *slog.Logger
 	Binaries func(ctx context.Context, rt Runtime) (string, error) // see Trees
+	// Environment is what the services of new hosts have in their environment beside systemd's own, as NAME=VALUE.
+	Environment []string
 }
 
 // Host is one host.

@@ -53,7 +53,7 @@ func (b *Builder) component(ctx context.Context, img release.Image, version, arc
 	case release.CoreDNS:
 		if tagBefore(img.Ref, "1.5.0") { // the last that knows a Corefile of that time
 			r, err := b.one(ctx, c, oldCoreDNS, arch, nil, "coredns")
-			r.env = oldClientEnv
+			r.env = ClientEnv(version)
 			r.label += standsFor(oldCoreDNS, img.Ref)
 			return r, err
 		}
@@ -67,9 +67,14 @@ func (b *Builder) component(ctx context.Context, img release.Image, version, arc
 	return recipe{}, fmt.Errorf("the lab cannot build %s", img.Component)
 }
 
-// oldClientEnv is what clients from before modules need when they are built with a Go of today: their HTTP/2 transport, which they bring along, does not
-// get on with its net/http ("http2: no cached connection was available").
-var oldClientEnv = []string{"DISABLE_HTTP2=1"}
+// ClientEnv is what the programs of a version need in their environment. Those from before modules bring an HTTP/2 transport along which does not get
+// on with the net/http of today's Go ("http2: no cached connection was available").
+func ClientEnv(version string) []string {
+	if sets, err := kubernetes(version); err == nil && sets[0].gopath {
+		return []string{"DISABLE_HTTP2=1"}
+	}
+	return nil
+}
 
 func (b *Builder) kubernetesImage(ctx context.Context, c release.Component, version, arch string) (recipe, error) {
 	sets, err := kubernetes(version)
@@ -80,8 +85,8 @@ func (b *Builder) kubernetesImage(ctx context.Context, c release.Component, vers
 	if err != nil {
 		return r, err
 	}
+	r.env = ClientEnv(version)
 	if sets[0].gopath {
-		r.env = oldClientEnv
 		r.label += ", some of its dependencies at the nearest version that resolves"
 	}
 	if c == release.Proxy {
