@@ -1,5 +1,5 @@
-// Package digests: what CRI shows of every image is what the registry has: the digest of the index under its name, the
-// digest of the config as its ID, and the mark that keeps it from being collected.
+// Package digests: what the runtime shows of every image is what the registry has: the digest of the config as its ID; with containerd also
+// the digest of the index under its name, and the mark that keeps it from being collected. Docker has neither.
 package digests
 
 import (
@@ -25,6 +25,10 @@ type image struct {
 // Test compares every image on every host with the registry.
 func Test(t *testing.T, s *suite.Suite) {
 	for _, h := range s.Cluster.Hosts {
+		if h.Runtime == hosts.Docker {
+			inDocker(t, s, h)
+			continue
+		}
 		have := images(t, h)
 		for _, u := range s.Upstream.Images {
 			tag := u.Ref()
@@ -44,6 +48,21 @@ func Test(t *testing.T, s *suite.Suite) {
 			// CRI of containerd 1.6 does not tell about pins; the label is asked for below.
 		}
 		pinned(t, s, h)
+	}
+}
+
+// inDocker asks Docker itself: its names and IDs are the kubelet's. An archive for Docker cannot carry the registry's digest.
+func inDocker(t *testing.T, s *suite.Suite, h *hosts.Host) {
+	t.Helper()
+	for _, u := range s.Upstream.Images {
+		id, err := h.Output(t.Context(), "docker", "image", "inspect", "--format", "{{.Id}}", u.Ref())
+		if err != nil {
+			t.Errorf("%s: Docker has no %s: %v", h.Name, u.Ref(), err)
+			continue
+		}
+		if want := config(t, s, u.Manifests[runtime.GOARCH]); strings.TrimSpace(id) != want {
+			t.Errorf("%s: %s has ID %s in Docker, the registry's config is %s", h.Name, u.Ref(), id, want)
+		}
 	}
 }
 

@@ -6,9 +6,10 @@ import (
 
 	"kubebundle/test/e2e/suite"
 	"kubebundle/test/lab/clusters"
+	"kubebundle/test/lab/hosts"
 )
 
-// Test loads images into a containerd whose disk is too small, then makes the disk larger.
+// Test loads images into a runtime whose disk is too small, then makes the disk larger.
 func Test(t *testing.T, s *suite.Suite) {
 	h := s.BareHost(t, "full1", s.Runtime)
 	if err := clusters.Forwarding(t.Context(), h); err != nil {
@@ -27,13 +28,17 @@ func Test(t *testing.T, s *suite.Suite) {
 			t.Fatal(err)
 		}
 	}
-	must("systemctl stop containerd && mount -t tmpfs -o size=200m tmpfs /var/lib/containerd && systemctl start containerd")
+	units, dir := "containerd", "/var/lib/containerd"
+	if s.Runtime == hosts.Docker {
+		units, dir = "docker.socket docker", "/var/lib/docker"
+	}
+	must("systemctl stop " + units + " && mount -t tmpfs -o size=200m tmpfs " + dir + " && systemctl start " + units)
 
 	// Preflight sees it coming.
-	s.Refused(t, h, 3, []string{"[Disk]", "/var/lib/containerd", "make room"}, clusters.InitArgs()...)
+	s.Refused(t, h, 3, []string{"[Disk]", dir, "make room"}, clusters.InitArgs()...)
 	// Who does not listen is told when it happens.
 	args := append(clusters.InitArgs(), "--ignore-preflight-errors", "all")
 	s.Refused(t, h, 5, []string{"no space left on device", "hint: "}, args...)
-	must("mount -o remount,size=3g /var/lib/containerd")
+	must("mount -o remount,size=3g " + dir)
 	s.MustInstall(t, h, args...)
 }

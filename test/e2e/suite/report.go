@@ -34,7 +34,7 @@ func (s *Suite) Report(ctx context.Context) string {
 }
 
 func journal(ctx context.Context, h *hosts.Host) string {
-	out, err := h.Output(ctx, "journalctl", "--no-pager", "-o", "short-monotonic", "-n", "40", "-u", "kubelet", "-u", "containerd")
+	out, err := h.Output(ctx, "journalctl", "--no-pager", "-o", "short-monotonic", "-n", "40", "-u", "kubelet", "-u", "containerd", "-u", "docker")
 	if err != nil {
 		return err.Error()
 	}

@@ -143,7 +143,7 @@ func (s *Suite) Close(ctx context.Context) error {
 
 // Volatile are the folders whose content changes while a host lives, whoever runs on it.
 var Volatile = []string{
-	"/var/log", "/var/lib/systemd", "/var/lib/containerd", "/run", "/tmp", "/proc", "/sys", "/dev", "/var/tmp", "/var/cache", "/root",
+	"/var/log", "/var/lib/systemd", "/var/lib/containerd", "/var/lib/docker", "/run", "/tmp", "/proc", "/sys", "/dev", "/var/tmp", "/var/cache", "/root",
 }
 
 // Server is the first control plane, Worker the first worker.
