@@ -15,6 +15,8 @@ import (
 	"kubebundle/installer/host"
 	"kubebundle/installer/phase"
 	"kubebundle/installer/step"
+	"kubebundle/runtime/docker"
+	"kubebundle/runtime/open"
 )
 
 // Reset takes a node back. It never stops at the first error.
@@ -181,6 +183,9 @@ func (r *Reset) containers(context.Context) ([]step.Step, error) {
 }
 
 func socketThere(h host.Reader, socket string) bool {
+	if step.IsDockershim(socket) {
+		socket = docker.DefaultSocket
+	}
 	_, err := h.Stat(path.Clean(socket[len("unix://"):]))
 	return err == nil
 }
@@ -188,20 +193,28 @@ func socketThere(h host.Reader, socket string) bool {
 // defaultSocket is what kubeadm takes where it finds nothing else.
 const defaultSocket = "unix:///run/containerd/containerd.sock"
 
-var socketPattern = regexp.MustCompile(`unix://(/[^\s"']+)`)
+// socketPattern finds the socket in a kubelet's configuration or flags; up to v1.23 it was written without unix://.
+var socketPattern = regexp.MustCompile(`(?:containerRuntimeEndpoint: *["']?|--container-runtime-endpoint=)(?:unix://)?(/[^\s"']+)`)
 
-// NodeCRISocket finds the runtime that the kubelet of this node was given.
+// NodeCRISocket finds the runtime that the kubelet of this node was given. A kubelet whose flags name none drives Docker itself.
 func NodeCRISocket(h host.Reader) string {
-	for _, p := range []string{"instance-config.yaml", "config.yaml", "kubeadm-flags.env"} {
-		data, err := h.ReadFile("/var/lib/kubelet/" + p)
+	socket := defaultSocket
+	for _, p := range []string{
+		"/var/lib/kubelet/instance-config.yaml", "/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env",
+		"/etc/systemd/system/kubelet.service.d/20-kubebundle.conf", // v1.10
+	} {
+		data, err := h.ReadFile(p)
 		if err != nil {
 			continue
 		}
 		if m := socketPattern.FindSubmatch(data); m != nil {
 			return "unix://" + path.Clean(string(m[1]))
 		}
+		if path.Ext(p) != ".yaml" {
+			socket = "unix://" + open.Dockershim
+		}
 	}
-	return defaultSocket
+	return socket
 }
 
 func (r *Reset) rules(context.Context) ([]step.Step, error) {

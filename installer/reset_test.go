@@ -3,6 +3,7 @@ package installer_test
 import (
 	"context"
 	"errors"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -184,5 +185,49 @@ func TestResetKeepsWhatIsMounted(t *testing.T) {
 	}
 	if _, err := m.ReadFile("/var/lib/kubelet/pods/1/nfs/thesis"); err != nil {
 		t.Errorf("reset deleted what was mounted: %v", err)
+	}
+}
+
+// Reset finds the runtime in what the kubelet was given, whatever version it is of and whoever gave it.
+func TestResetFindsTheRuntime(t *testing.T) {
+	const (
+		usual   = "unix:///run/containerd/containerd.sock"
+		flags   = "/var/lib/kubelet/kubeadm-flags.env"
+		dropIn  = "/etc/systemd/system/kubelet.service.d/20-kubebundle.conf"
+		shim    = "unix:///var/run/dockershim.sock"
+		another = "unix:///run/other.sock"
+	)
+	for name, c := range map[string]struct{ file, text, want string }{
+		"nothing":                  {"/etc/other", "", usual},
+		"1.34":                     {"/var/lib/kubelet/instance-config.yaml", "containerRuntimeEndpoint: unix:///run/other.sock\n", another},
+		"1.24 to 1.33":             {flags, `KUBELET_KUBEADM_ARGS="--container-runtime-endpoint=unix:///run/other.sock --node-ip=10.0.0.1"`, another},
+		"1.11 to 1.23, containerd": {flags, `KUBELET_KUBEADM_ARGS="--container-runtime=remote --container-runtime-endpoint=/run/other.sock --node-ip=10.0.0.1"`, another},
+		"1.11 to 1.23, Docker":     {flags, `KUBELET_KUBEADM_ARGS="--network-plugin=cni --node-ip=10.0.0.1"`, shim},
+		"1.10, containerd":         {dropIn, `Environment="KUBELET_EXTRA_ARGS=--container-runtime=remote --container-runtime-endpoint=/run/other.sock"`, another},
+		"1.10, Docker":             {dropIn, `Environment="KUBELET_EXTRA_ARGS=--node-ip=10.0.0.1"`, shim},
+		"configuration":            {"/var/lib/kubelet/config.yaml", "containerRuntimeEndpoint: \"unix:///run/other.sock\"\n", another},
+	} {
+		m := stranger(t)
+		for _, f := range []string{c.file, "/run/containerd/containerd.sock", "/run/other.sock", "/var/run/docker.sock"} {
+			if err := errors.Join(m.MkdirAll(path.Dir(f), 0o755), m.WriteFile(f, []byte(c.text), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		j, err := installer.OpenJournal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := resetter(m, j)
+		var got string
+		r.Target.CRI = func(ctx context.Context, socket string) (step.CRI, error) {
+			got = socket
+			return openNoPods(ctx, socket)
+		}
+		if _, err := r.Run(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+		if got != c.want {
+			t.Errorf("%s: reset asks %s, want %s", name, got, c.want)
+		}
 	}
 }

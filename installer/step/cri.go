@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"time"
 
 	"google.golang.org/grpc"
@@ -11,6 +12,9 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	criv1 "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"kubebundle/runtime/docker"
+	"kubebundle/runtime/open"
 )
 
 // CRI is what reset needs from a container runtime: its pods.
@@ -21,16 +25,27 @@ type CRI interface {
 	Close() error
 }
 
-// RemoveContainers stops and removes every pod that the kubelet made, through CRI.
+// RemoveContainers stops and removes every pod that the kubelet made, through CRI; through Docker where that was the kubelet's dockershim, which
+// has ended with it.
 type RemoveContainers struct {
 	Socket string // unix:///run/containerd/containerd.sock
 }
+
+// IsDockershim says whether a CRI socket is that of a kubelet's own dockershim (up to v1.23), which only a running kubelet serves.
+func IsDockershim(socket string) bool { return path.Base(socket) == path.Base(open.Dockershim) }
 
 func (s RemoveContainers) String() string { return "remove the containers of all pods at " + s.Socket }
 
 func (s RemoveContainers) open(ctx context.Context, t *Target) (CRI, error) {
 	if t.CRI != nil {
 		return t.CRI(ctx, s.Socket)
+	}
+	if IsDockershim(s.Socket) {
+		r, err := docker.New(ctx, docker.DefaultSocket, docker.Options{Logger: t.Log})
+		if err != nil {
+			return nil, err
+		}
+		return r, nil
 	}
 	return dialCRI(s.Socket)
 }
