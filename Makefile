@@ -9,7 +9,7 @@ HOSTARCH := $(shell go env GOARCH)
 GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
 FUZZTIME ?= 10s
 
-.PHONY: build tools prepare lint test test-short test-unit test-fuzz test-integration test-differential test-e2e bench demo clean help
+.PHONY: build tools prepare lint test test-short test-unit test-fuzz test-integration test-differential test-e2e test-v1.10 bench demo clean help
 
 help: ## this text
 	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ test-differential: prepare ## every kubeadm that can be built against what we re
 
 test-e2e: prepare ## real hosts, real Kubernetes, no network (root)
 	KUBEBUNDLE_E2E=1 go test -count=1 -timeout 45m -v ./test/e2e
+
+test-v1.10: prepare ## the same with the real Kubernetes v1.10.6 on Docker with dockershim (root)
+	KUBEBUNDLE_E2E=1 KUBEBUNDLE_E2E_VERSION=v1.10.6 KUBEBUNDLE_E2E_RUNTIME=docker go test -count=1 -timeout 45m -v ./test/e2e
 
 test: VERSIONS = ci
 test: lint prepare test-unit test-integration test-differential test-e2e ## everything (root)

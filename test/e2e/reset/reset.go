@@ -44,12 +44,16 @@ func Host(t *testing.T, s *suite.Suite, h *hosts.Host, clean hosts.Snapshot) {
 			t.Errorf("after reset, %s: %s", h.Name, d)
 		}
 	}
+	containers := "ctr -n k8s.io containers list -q"
+	if h.Runtime == hosts.Docker {
+		containers = "docker ps -aq"
+	}
 	for what, cmd := range map[string]string{
 		"processes":           "pgrep -lx 'kubelet|kube-.*|etcd|coredns|flanneld|containerd-shim.*' || true",
 		"mounts":              "grep -E '/var/lib/kubelet|/run/containerd/io.containerd.runtime' /proc/mounts || true",
 		"routes":              "ip route show 10.96.0.0/12",
 		"units":               "systemctl list-units --all --plain --no-legend 'kubelet*' 'kubebundle*'",
-		"containers of pods":  "ctr -n k8s.io containers list -q",
+		"containers of pods":  containers,
 		"iptables of proxies": "iptables-save | grep -c KUBE-SVC || true",
 	} {
 		out, err := h.Output(t.Context(), "sh", "-c", cmd)
