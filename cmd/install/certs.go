@@ -185,7 +185,7 @@ func (a *app) tend(ctx context.Context, name string, phases []phase.Phase, fill 
 
 func (a *app) certsKey() *cobra.Command {
 	return &cobra.Command{
-		Use: "certificate-key", Short: "Print a random key for --certificate-key", Args: noArgs,
+		Use: "certificate-key", Short: "Print a random key for --certificate-key", Args: noArgs, Annotations: anyHost,
 		Long: "Print a random key for `init --upload-certs --certificate-key`: 32 bytes in hex. No cluster hears of it.",
 		RunE: func(*cobra.Command, []string) error {
 			key := make([]byte, 32)

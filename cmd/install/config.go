@@ -21,7 +21,7 @@ func (a *app) configCmd() *cobra.Command {
 func (a *app) configPrint(verb string) *cobra.Command {
 	var components bool
 	cmd := &cobra.Command{
-		Use: verb + "-defaults", Short: "Print a configuration of " + verb + " with every default", Args: noArgs,
+		Use: verb + "-defaults", Short: "Print a configuration of " + verb + " with every default", Args: noArgs, Annotations: anyHost,
 		Long: "Print a configuration of " + verb + " with every default. Token, node name and address in it are placeholders.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			data, err := config.JoinDefaults()
@@ -57,7 +57,7 @@ func (a *app) versionAtHand(ctx context.Context) (string, error) {
 func (a *app) configMigrate() *cobra.Command {
 	var from, to string
 	cmd := &cobra.Command{
-		Use: "migrate --old-config FILE", Short: "Turn a configuration of any kubeadm into the newest form", Args: noArgs,
+		Use: "migrate --old-config FILE", Short: "Turn a configuration of any kubeadm into the newest form", Args: noArgs, Annotations: anyHost,
 		Long: "Turn a configuration of any kubeadm (v1alpha1 to v1beta4) into the newest form, on standard output or into --new-config. What was not\n" +
 			"said in the old file is not said in the new one. A field that no later version has is an error which names its line.",
 		RunE: func(*cobra.Command, []string) error {
@@ -90,7 +90,7 @@ func (a *app) configMigrate() *cobra.Command {
 func (a *app) configValidate() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
-		Use: "validate --config FILE", Short: "Look for mistakes in a configuration, all at once", Args: noArgs,
+		Use: "validate --config FILE", Short: "Look for mistakes in a configuration, all at once", Args: noArgs, Annotations: anyHost,
 		Long: "Look for mistakes in a configuration, all at once, each with its line: unknown fields, values that cannot be, ranges that overlap.\n" +
 			"Whether this host can take it is preflight's question.",
 		RunE: func(cmd *cobra.Command, _ []string) error {

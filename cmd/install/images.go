@@ -29,7 +29,7 @@ type imageJSON struct {
 
 func (a *app) imagesList() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the bundle's images", Args: noArgs,
+		Use: "list", Short: "List the bundle's images", Args: noArgs, Annotations: anyHost,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b, _, err := a.openBundle(cmd.Context())
 			if err != nil {
@@ -60,11 +60,8 @@ func layersSize(img bundle.Image) (n int64) {
 
 // withRuntime opens bundle and runtime for the image verbs.
 func (a *app) withRuntime(ctx context.Context, socket string, do func(t *step.Target, rt cruntime.Runtime) error) error {
-	b, _, err := a.openBundle(ctx)
+	b, err := a.openOwnBundle(ctx)
 	if err != nil {
-		return err
-	}
-	if err := forThisHost(b); err != nil {
 		return err
 	}
 	if socket == "" {

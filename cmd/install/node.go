@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -25,15 +24,6 @@ import (
 	"kubebundle/release"
 	cruntime "kubebundle/runtime"
 )
-
-// archError says that the bundle is for other machines than this one.
-type archError struct{ bundle, host string }
-
-func (e *archError) Error() string {
-	return fmt.Sprintf("the bundle is for %s and this host is %s", e.bundle, e.host)
-}
-
-func (e *archError) Hint() string { return "use the bundle that was built with --arch " + e.host }
 
 // errPinned says that this program cannot tell whom it shall trust.
 var errPinned = errors.New("this program is damaged")
@@ -80,14 +70,6 @@ func (a *app) openBundle(ctx context.Context) (*bundle.Bundle, *trust.Signature,
 	return b, sig, err
 }
 
-// forThisHost refuses a bundle of another architecture before anything else is looked at.
-func forThisHost(b *bundle.Bundle) error {
-	if arch := b.Contract().Arch; arch != runtime.GOARCH {
-		return &archError{bundle: arch, host: runtime.GOARCH}
-	}
-	return nil
-}
-
 // releaseOf finds the rules of a bundle's version. One that is newer than the catalog was built because its builder allowed that.
 func releaseOf(c *bundle.Contract) (*release.Release, error) {
 	v, err := release.Parse(c.KubernetesVersion)
@@ -111,11 +93,8 @@ type node struct {
 }
 
 func (a *app) openNode(ctx context.Context, socket func() string) (*node, error) {
-	b, _, err := a.openBundle(ctx)
+	b, err := a.openOwnBundle(ctx)
 	if err != nil {
-		return nil, err
-	}
-	if err := forThisHost(b); err != nil {
 		return nil, err
 	}
 	rel, err := releaseOf(b.Contract())

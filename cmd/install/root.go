@@ -56,6 +56,7 @@ func (a *app) root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          noArgs,
+		Annotations:   anyHost,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.PersistentFlags().StringVar(&a.bundlePath, "bundle", "", "`path` of the bundle, a folder, a .tar.gz or a part of one (default: the folder of this program)")
@@ -66,11 +67,11 @@ func (a *app) root() *cobra.Command {
 		return usagef("see `"+c.CommandPath()+" --help`", "%w", err)
 	})
 	cmd.SetUsageTemplate(cmd.UsageTemplate() + "\n" + exitCodes + "\n")
-	cmd.PersistentPreRunE = func(*cobra.Command, []string) error {
+	cmd.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
 		if a.output != "text" && a.output != "json" {
 			return usagef("", "--output %q: neither text nor json", a.output)
 		}
-		return nil
+		return a.checkProgram(c)
 	}
 	cmd.AddCommand(
 		a.preflightCmd(), a.initCmd(), a.joinCmd(), a.tokenCmd(), a.imagesCmd(), a.certsCmd(), a.configCmd(), a.resetCmd(), a.statusCmd(), a.verifyCmd(), a.versionCmd(),
@@ -101,7 +102,7 @@ func someArgs(least, most int, what string) cobra.PositionalArgs {
 
 // group is a command that only holds others.
 func group(use, short string, subs ...*cobra.Command) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	cmd := &cobra.Command{Use: use, Short: short, Args: noArgs, Annotations: anyHost, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	cmd.AddCommand(subs...)
 	return cmd
 }
@@ -121,7 +122,7 @@ func programVersion() string {
 
 func (a *app) versionCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version of this program", Args: noArgs,
+		Use: "version", Short: "Print the version of this program", Args: noArgs, Annotations: anyHost,
 		RunE: func(*cobra.Command, []string) error {
 			if a.output == "json" {
 				return a.printJSON(map[string]string{"version": programVersion(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,7 +41,7 @@ func runInScript() {
 		panic(err)
 	}
 	h, err := host.NewRooted(root, host.Facts{
-		Hostname: "node1", OS: "linux", Arch: runtime.GOARCH, Kernel: "6.1.0", CPUs: 4, MemoryBytes: 8 << 30, CgroupVersion: 2, UID: uid, Systemd: true,
+		Hostname: "node1", OS: "linux", Arch: cmp.Or(os.Getenv("HOST_ARCH"), runtime.GOARCH), Kernel: "6.1.0", CPUs: 4, MemoryBytes: 8 << 30, CgroupVersion: 2, UID: uid, Systemd: true,
 		Addresses:      []net.IPNet{{IP: net.IPv4(10, 0, 0, 10), Mask: net.CIDRMask(24, 32)}},
 		DefaultRouteIP: net.IPv4(10, 0, 0, 10),
 		Modules:        map[string]bool{"overlay": true, "br_netfilter": true},

@@ -18,7 +18,7 @@ import (
 
 func (a *app) tokenCmd() *cobra.Command {
 	return group("token", "Bootstrap tokens, with which nodes join", a.tokenCreate(), a.tokenList(), a.tokenDelete(), &cobra.Command{
-		Use: "generate", Short: "Print a random token; no cluster hears of it", Args: noArgs,
+		Use: "generate", Short: "Print a random token; no cluster hears of it", Args: noArgs, Annotations: anyHost,
 		RunE: func(*cobra.Command, []string) error {
 			t, err := cluster.NewToken()
 			if err != nil {

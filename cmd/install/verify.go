@@ -11,7 +11,7 @@ import (
 
 func (a *app) verifyCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "verify [BUNDLE]", Short: "Check every byte of the bundle, and that every image the install can need is inside", Args: someArgs(0, 1, "one bundle"),
+		Use: "verify [BUNDLE]", Short: "Check every byte of the bundle, and that every image the install can need is inside", Args: someArgs(0, 1, "one bundle"), Annotations: anyHost,
 		Long: `Check every byte of the bundle, and that every image the install can need is inside.
 
 The installer of a bundle that somebody else has altered says what he wants it to say. Have a new bundle checked by a program

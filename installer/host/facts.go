@@ -15,16 +15,16 @@ import (
 
 // Facts implements Reader.
 func (l *Local) Facts(ctx context.Context) (Facts, error) {
-	f := Facts{OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), UID: os.Getuid(), Systemd: systemdRuns()}
+	f := Facts{OS: runtime.GOOS, CPUs: runtime.NumCPU(), UID: os.Getuid(), Systemd: systemdRuns()}
 	var err error
 	if f.Hostname, err = os.Hostname(); err != nil {
 		return f, fmt.Errorf("host name: %w", err)
 	}
-	var uts unix.Utsname
-	if err := unix.Uname(&uts); err != nil {
-		return f, fmt.Errorf("uname: %w", err)
+	var machine string
+	if f.Kernel, machine, err = kernel(); err != nil {
+		return f, err
 	}
-	f.Kernel = unix.ByteSliceToString(uts.Release[:])
+	f.Arch = archOf("/", machine)
 	meminfo, err := os.ReadFile("/proc/meminfo")
 	if err != nil {
 		return f, err

@@ -42,7 +42,7 @@ type Reader interface {
 type Facts struct {
 	Hostname       string
 	OS             string // linux
-	Arch           string // Go name: amd64
+	Arch           string // of the host's own programs, by Go's name: amd64
 	Kernel         string // 6.1.0-13-amd64
 	CPUs           int
 	MemoryBytes    uint64
