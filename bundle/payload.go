@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -57,13 +58,22 @@ type PayloadReader struct {
 	collect func(error)
 }
 
+// ModTime is the time of the current entry: that of the whole bundle, because a writer gives all entries the same.
+func (p *PayloadReader) ModTime() time.Time {
+	if p.cur == nil {
+		return time.Time{}
+	}
+	return p.cur.modTime
+}
+
 // current is the entry being read.
 type current struct {
 	*Entry
-	sum  hash.Hash
-	n    int64
-	blob *bytes.Buffer // of a blob: its bytes, for the chain of digests
-	done bool
+	modTime time.Time
+	sum     hash.Hash
+	n       int64
+	blob    *bytes.Buffer // of a blob: its bytes, for the chain of digests
+	done    bool
 }
 
 // Next goes to the next entry (skipping what was not read of the current one). io.EOF at the end,
@@ -88,7 +98,7 @@ func (p *PayloadReader) Next() (*Entry, error) {
 		}
 		e, err := p.admit(h)
 		if err == nil {
-			p.cur = &current{Entry: e, sum: sha256.New()}
+			p.cur = &current{Entry: e, modTime: h.ModTime, sum: sha256.New()}
 			if e.Kind == KindBlob {
 				p.cur.blob = new(bytes.Buffer)
 			}

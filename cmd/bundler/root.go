@@ -59,7 +59,7 @@ func (a *app) root() *cobra.Command {
 		}
 		return nil
 	}
-	cmd.AddCommand(a.buildCmd(), a.imagesCmd(), a.versionsCmd(), a.inspectCmd(), a.verifyCmd(), a.diffCmd(), a.keygenCmd(), a.signCmd(), a.versionCmd())
+	cmd.AddCommand(a.buildCmd(), a.imagesCmd(), a.versionsCmd(), a.inspectCmd(), a.verifyCmd(), a.diffCmd(), a.keygenCmd(), a.signCmd(), a.sbomCmd(), a.versionCmd())
 	return cmd
 }
 
