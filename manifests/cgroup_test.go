@@ -1,20 +1,20 @@
 package manifests
 
 import (
-	"fmt"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/util/version"
 )
 
 func TestKubeletCgroupDriver(t *testing.T) {
-	for minor := 10; minor <= newestMinor; minor++ {
+	for _, s := range everyMinor() {
+		v := version.MustParseGeneric(s)
 		want := "systemd"
-		if minor < 22 {
+		if v.Minor() < 22 {
 			want = "cgroupfs"
 		}
-		if got := KubeletCgroupDriver(version.MustParseGeneric(fmt.Sprintf("v1.%d.0", minor))); got != want {
-			t.Errorf("v1.%d: got %s, want %s", minor, got, want)
+		if got := KubeletCgroupDriver(v); got != want {
+			t.Errorf("v%s: got %s, want %s", s, got, want)
 		}
 	}
 }

@@ -2,10 +2,12 @@ package manifests
 
 import (
 	"net"
-	"strconv"
+	"strings"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/util/version"
+
+	catalog "kubebundle/release"
 )
 
 // release is what a bundle of one Kubernetes version holds; the image names are upstream's of that version.
@@ -92,14 +94,15 @@ func at(t *testing.T, v string) *Cluster {
 	return r.cluster()
 }
 
-// newestMinor is the last one whose rules are known here.
-const newestMinor = 37
-
-// everyMinor is each known minor at a late patch.
+// everyMinor is each minor of the catalog at a late patch.
 func everyMinor() []string {
+	minors, err := catalog.Minors()
+	if err != nil {
+		panic(err)
+	}
 	var out []string
-	for minor := 10; minor <= newestMinor; minor++ {
-		out = append(out, "1."+strconv.Itoa(minor)+".9")
+	for _, m := range minors {
+		out = append(out, strings.TrimPrefix(m.Minor, "v")+".9")
 	}
 	return out
 }

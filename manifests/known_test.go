@@ -2,10 +2,13 @@ package manifests
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/version"
+	"sigs.k8s.io/yaml"
 
 	catalog "kubebundle/release"
 )
@@ -43,6 +46,37 @@ func TestEveryFlagIsKnown(t *testing.T) {
 			if seen < 4 {
 				t.Errorf("v%s: only %d kubelet flags were found", v, seen)
 			}
+		}
+	}
+}
+
+// TestEveryObjectIsServed: what init applies is of API versions that the API server of that minor has. These three came before v1.10 and
+// are there in v1.37 (pkg/master/master.go, later pkg/controlplane, of all minors).
+func TestEveryObjectIsServed(t *testing.T) {
+	served := map[string][]string{
+		"v1":                           {"ConfigMap", "Service", "ServiceAccount"},
+		"apps/v1":                      {"DaemonSet", "Deployment"},
+		"rbac.authorization.k8s.io/v1": {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"},
+	}
+	for _, v := range everyMinor() {
+		seen := 0
+		for name, data := range renderAll(t, at(t, v), controlPlane()) {
+			if !slices.Contains([]string{"rbac.yaml", "cluster-info.yaml", "coredns.yaml", "kube-dns.yaml", "kube-proxy.yaml", "kubeadm-config.yaml", "kubelet-config.yaml"}, name) {
+				continue
+			}
+			for _, doc := range documents(t, data) {
+				var o metav1.TypeMeta
+				if err := yaml.Unmarshal(doc, &o); err != nil {
+					t.Fatal(err)
+				}
+				seen++
+				if !slices.Contains(served[o.APIVersion], o.Kind) {
+					t.Errorf("v%s: %s has %s %s, which not every API server serves", v, name, o.APIVersion, o.Kind)
+				}
+			}
+		}
+		if seen < 20 {
+			t.Errorf("v%s: only %d objects", v, seen)
 		}
 	}
 }
