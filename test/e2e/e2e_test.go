@@ -18,6 +18,7 @@ import (
 	"kubebundle/test/e2e/certs"
 	"kubebundle/test/e2e/digests"
 	"kubebundle/test/e2e/diskfull"
+	"kubebundle/test/e2e/dockerdriver"
 	"kubebundle/test/e2e/logsexec"
 	"kubebundle/test/e2e/network"
 	"kubebundle/test/e2e/powercut"
@@ -28,6 +29,8 @@ import (
 	"kubebundle/test/e2e/suite"
 	"kubebundle/test/e2e/suitekubeadm"
 	"kubebundle/test/e2e/tokens"
+	"kubebundle/test/e2e/vanished"
+	"kubebundle/test/lab/hosts"
 )
 
 // behaviours in the order in which one cluster can show them: those that only look, those that use it, those that end it.
@@ -45,7 +48,9 @@ var behaviours = []struct {
 	{"tokens", tokens.Test},
 	{"badjoin", badjoin.Test},
 	{"certs", certs.Test},
+	{"vanished", vanished.Test},
 	{"reboot", reboot.Test},
+	{"dockerdriver", dockerdriver.Test},
 	{"preflight", preflight.Test},
 	{"badbundle", badbundle.Test},
 	{"diskfull", diskfull.Test},
@@ -60,6 +65,8 @@ var exceptions = []struct {
 	holds     func(s *suite.Suite) bool
 }{
 	{"suitekubeadm", "kubeadm's own suite is a module since v1.34", func(s *suite.Suite) bool { return s.Before("1.34.0") }},
+	{"vanished", "containerd pins its images", func(s *suite.Suite) bool { return !s.Runtime.HasDocker() }},
+	{"dockerdriver", "the hosts have no cri-dockerd", func(s *suite.Suite) bool { return s.Runtime != hosts.CRIDockerd }},
 }
 
 func exception(behaviour string, s *suite.Suite) string {

@@ -26,7 +26,7 @@ func Test(t *testing.T, s *suite.Suite) {
 		t.Fatal(err)
 	}
 	second(t, s, s.Server(), clusters.InitArgs()...)
-	second(t, s, s.Worker(), append(join, "--configure-runtime")...)
+	second(t, s, s.Worker(), append(join, clusters.JoinFlags(s.Runtime)...)...)
 }
 
 func second(t *testing.T, s *suite.Suite, h *hosts.Host, args ...string) {

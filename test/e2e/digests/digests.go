@@ -25,7 +25,7 @@ type image struct {
 // Test compares every image on every host with the registry.
 func Test(t *testing.T, s *suite.Suite) {
 	for _, h := range s.Cluster.Hosts {
-		if h.Runtime == hosts.Docker {
+		if h.Runtime.HasDocker() {
 			inDocker(t, s, h)
 			continue
 		}

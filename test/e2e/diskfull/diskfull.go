@@ -6,7 +6,6 @@ import (
 
 	"kubebundle/test/e2e/suite"
 	"kubebundle/test/lab/clusters"
-	"kubebundle/test/lab/hosts"
 )
 
 // Test loads images into a runtime whose disk is too small, then makes the disk larger.
@@ -29,7 +28,7 @@ func Test(t *testing.T, s *suite.Suite) {
 		}
 	}
 	units, dir := "containerd", "/var/lib/containerd"
-	if s.Runtime == hosts.Docker {
+	if s.Runtime.HasDocker() {
 		units, dir = "docker.socket docker", "/var/lib/docker"
 	}
 	must("systemctl stop " + units + " && mount -t tmpfs -o size=200m tmpfs " + dir + " && systemctl start " + units)

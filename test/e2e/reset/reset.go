@@ -20,6 +20,7 @@ var mayStay = []struct {
 	{regexp.MustCompile(`^/etc/cni/net\.d(/.*)?$|^/etc/cni$`), "the network add-on's pod wrote it, not the installer; kubeadm reset leaves it too and says so"},
 	{regexp.MustCompile(`^/opt/cni/bin/flannel$|^/opt/cni(/bin)?$`), "the network add-on's pod wrote it"},
 	{regexp.MustCompile(`^/var/lib/cni(/.*)?$`), "the CNI plugins' own notes"},
+	{regexp.MustCompile(`^/var/lib/cri-dockerd(/.*)?$`), "cri-dockerd's own notes"},
 	{regexp.MustCompile(`^/var/lib/kubebundle(/.*)?$`), "the installer's journal and lock: what was done and taken back"},
 	{regexp.MustCompile(`^/etc/\.pwd\.lock$|^/etc/machine-id$|^/var/lib/dbus(/.*)?$`), "the system's own"},
 }
@@ -45,7 +46,7 @@ func Host(t *testing.T, s *suite.Suite, h *hosts.Host, clean hosts.Snapshot) {
 		}
 	}
 	containers := "ctr -n k8s.io containers list -q"
-	if h.Runtime == hosts.Docker {
+	if h.Runtime.HasDocker() {
 		containers = "docker ps -aq"
 	}
 	for what, cmd := range map[string]string{

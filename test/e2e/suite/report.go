@@ -34,7 +34,8 @@ func (s *Suite) Report(ctx context.Context) string {
 }
 
 func journal(ctx context.Context, h *hosts.Host) string {
-	out, err := h.Output(ctx, "journalctl", "--no-pager", "-o", "short-monotonic", "-n", "40", "-u", "kubelet", "-u", "containerd", "-u", "docker")
+	out, err := h.Output(ctx, "journalctl", "--no-pager", "-o", "short-monotonic", "-n", "40", "-u", "kubelet", "-u", "containerd", "-u", "docker",
+		"-u", "cri-docker", "-u", "kubebundle-images")
 	if err != nil {
 		return err.Error()
 	}

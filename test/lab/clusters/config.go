@@ -48,3 +48,22 @@ func InitConfig(m hosts.Machine, v string, more ...string) (string, error) {
 		"networking: {podSubnet: %s}\n", v, PodCIDR))
 	return strings.Join(append(d, more...), "---\n"), nil
 }
+
+// CRIDockerdSocket is where cri-dockerd serves CRI.
+const CRIDockerdSocket = "unix:///var/run/cri-dockerd.sock"
+
+// runtimeDocs says which runtime is meant where the installer finds two: beside cri-dockerd there is Docker's own containerd.
+func runtimeDocs(rt hosts.Runtime) []string {
+	if rt != hosts.CRIDockerd {
+		return nil
+	}
+	return []string{"apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\nnodeRegistration: {criSocket: \"" + CRIDockerdSocket + "\"}\n"}
+}
+
+// JoinFlags are what the lab adds to a join command on hosts with a runtime.
+func JoinFlags(rt hosts.Runtime) []string {
+	if rt != hosts.CRIDockerd {
+		return []string{"--configure-runtime"}
+	}
+	return []string{"--configure-runtime", "--cri-socket", CRIDockerdSocket}
+}

@@ -3,6 +3,7 @@ package clusters
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,7 +51,7 @@ func (e *Env) Install(ctx context.Context, o InstallOptions) (*Cluster, error) {
 			}
 		}
 	}
-	cfg, err := InitConfig(e.Lab.Machine, e.Upstream.Version)
+	cfg, err := InitConfig(e.Lab.Machine, e.Upstream.Version, runtimeDocs(o.Runtime)...)
 	if err != nil {
 		return c, err
 	}
@@ -75,7 +76,7 @@ func (e *Env) Install(ctx context.Context, o InstallOptions) (*Cluster, error) {
 	}
 	for _, h := range c.Hosts[o.ControlPlanes:] {
 		start := time.Now()
-		res := o.Bundle.Install(ctx, h, append(append(join, "--configure-runtime"), o.JoinFlags...)...)
+		res := o.Bundle.Install(ctx, h, slices.Concat(join, JoinFlags(o.Runtime), o.JoinFlags)...)
 		c.Timing.Join = max(c.Timing.Join, time.Since(start))
 		c.Runs = append(c.Runs, res)
 		e.Log.Debug("join", "stdout", res.Stdout, "stderr", res.Stderr)

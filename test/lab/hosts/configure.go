@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -61,21 +62,35 @@ func (h *Host) configure(ctx context.Context) error {
 	return err
 }
 
-// configureRuntime writes what the runtime needs on this machine, and nothing that the product must care for itself.
+// configureRuntime writes what the runtime needs on this machine, and nothing that the product must care for itself. For Docker behind
+// cri-dockerd that is also the cgroup driver: choosing it is its owner's business, the product refuses a foreign one and says so.
 func (h *Host) configureRuntime() error {
-	if h.lab.Machine.SysResource {
-		return nil
-	}
 	switch h.Runtime {
 	case Containerd:
-		return h.WriteFile("etc/containerd/config.toml",
-			[]byte("version = 2\n\n[plugins.\"io.containerd.grpc.v1.cri\"]\n  restrict_oom_score_adj = true\n"), 0o644)
+		if !h.lab.Machine.SysResource {
+			return h.WriteFile("etc/containerd/config.toml",
+				[]byte("version = 2\n\n[plugins.\"io.containerd.grpc.v1.cri\"]\n  restrict_oom_score_adj = true\n"), 0o644)
+		}
 	case Containerd2:
-		return h.WriteFile("etc/containerd/config.toml",
-			[]byte("version = 3\n\n[plugins.\"io.containerd.cri.v1.runtime\"]\n  restrict_oom_score_adj = true\n"), 0o644)
-	case Docker:
-		return h.WriteFile("etc/docker/daemon.json",
-			[]byte(`{"runtimes": {"lab": {"path": "/usr/local/sbin/runcwrap"}}, "default-runtime": "lab", "storage-driver": "overlay2"}`+"\n"), 0o644)
+		if !h.lab.Machine.SysResource {
+			return h.WriteFile("etc/containerd/config.toml",
+				[]byte("version = 3\n\n[plugins.\"io.containerd.cri.v1.runtime\"]\n  restrict_oom_score_adj = true\n"), 0o644)
+		}
+	case Docker, CRIDockerd:
+		config := map[string]any{}
+		if !h.lab.Machine.SysResource {
+			config["runtimes"] = map[string]any{"lab": map[string]string{"path": "/usr/local/sbin/runcwrap"}}
+			config["default-runtime"] = "lab"
+			config["storage-driver"] = "overlay2"
+		}
+		if h.Runtime == CRIDockerd {
+			config["exec-opts"] = []string{"native.cgroupdriver=systemd"}
+		}
+		text, err := json.Marshal(config)
+		if err != nil {
+			return err
+		}
+		return h.WriteFile("etc/docker/daemon.json", append(text, '\n'), 0o644)
 	case None:
 	}
 	return nil

@@ -22,10 +22,14 @@ const (
 	Containerd  Runtime = "containerd"  // the distribution's containerd and runc
 	Containerd2 Runtime = "containerd2" // containerd 2.x and runc built from their modules
 	Docker      Runtime = "docker"      // the distribution's docker.io
+	CRIDockerd  Runtime = "cri-dockerd" // that, and in front of it what the lab has for cri-dockerd
 )
 
 // Runtimes lists the valid values.
-func Runtimes() []Runtime { return []Runtime{Containerd, Containerd2, Docker, None} }
+func Runtimes() []Runtime { return []Runtime{Containerd, Containerd2, Docker, CRIDockerd, None} }
+
+// HasDocker says whether the hosts have Docker.
+func (r Runtime) HasDocker() bool { return r == Docker || r == CRIDockerd }
 
 const suite = "bookworm"
 
@@ -40,13 +44,14 @@ var runtimePackages = map[Runtime][]string{
 	Containerd:  {"containerd", "runc"},
 	Containerd2: {"libseccomp2"},
 	Docker:      {"docker.io"},
+	CRIDockerd:  {"docker.io"},
 }
 
 // Trees makes and caches root trees.
 type Trees struct {
 	Dir string // where they are kept
 	// Binaries gives the folder with programs that are not the distribution's: containerd, containerd-shim-runc-v2, ctr
-	// and runc for Containerd2, the wrapper of runc for Docker. Its name holds a key of what is inside.
+	// and runc for Containerd2, the wrapper of runc for Docker, and with it cri-dockerd for CRIDockerd. Its name holds a key of what is inside.
 	Binaries func(ctx context.Context, rt Runtime) (string, error)
 }
 
@@ -62,7 +67,7 @@ func (t Trees) Tree(ctx context.Context, rt Runtime) (string, error) {
 	}
 	key := append([]string{baseName, "1"}, runtimePackages[rt]...)
 	var bin string
-	if rt == Containerd2 || rt == Docker {
+	if rt == Containerd2 || rt.HasDocker() {
 		if bin, err = t.Binaries(ctx, rt); err != nil {
 			return "", err
 		}
@@ -79,8 +84,9 @@ func (t Trees) Tree(ctx context.Context, rt Runtime) (string, error) {
 		case Containerd2:
 			return installContainerd2(ctx, tmp, bin)
 		case Docker:
-			_, err := run(ctx, "install", "-m", "0755", filepath.Join(bin, "runcwrap"), filepath.Join(tmp, "usr/local/sbin/runcwrap"))
-			return err
+			return installProgram(ctx, bin, "runcwrap", tmp, "usr/local/sbin")
+		case CRIDockerd:
+			return errors.Join(installProgram(ctx, bin, "runcwrap", tmp, "usr/local/sbin"), installCRIDockerd(ctx, tmp, bin))
 		case Containerd, None:
 		}
 		return nil
@@ -174,13 +180,45 @@ TasksMax=infinity
 WantedBy=multi-user.target
 `
 
+// criDockerdUnit has the name that cri-dockerd's own files give it.
+const criDockerdUnit = `[Unit]
+Description=CRI for Docker
+After=network-online.target docker.service
+Requires=docker.service
+
+[Service]
+ExecStart=/usr/local/bin/cri-dockerd --network-plugin=cni
+Restart=always
+RestartSec=2
+KillMode=process
+
+[Install]
+WantedBy=multi-user.target
+`
+
+func installCRIDockerd(ctx context.Context, tree, bin string) error {
+	if err := installProgram(ctx, bin, "cri-dockerd", tree, "usr/local/bin"); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(tree, "etc/systemd/system/cri-docker.service"), []byte(criDockerdUnit), 0o644); err != nil {
+		return err
+	}
+	_, err := run(ctx, "systemctl", "--root="+tree, "enable", "cri-docker.service")
+	return err
+}
+
+func installProgram(ctx context.Context, from, name, tree, to string) error {
+	_, err := run(ctx, "install", "-m", "0755", filepath.Join(from, name), filepath.Join(tree, to, name))
+	return err
+}
+
 func installContainerd2(ctx context.Context, tree, bin string) error {
 	for _, name := range []string{"containerd", "containerd-shim-runc-v2", "ctr"} {
-		if _, err := run(ctx, "install", "-m", "0755", filepath.Join(bin, name), filepath.Join(tree, "usr/local/bin", name)); err != nil {
+		if err := installProgram(ctx, bin, name, tree, "usr/local/bin"); err != nil {
 			return err
 		}
 	}
-	if _, err := run(ctx, "install", "-m", "0755", filepath.Join(bin, "runc"), filepath.Join(tree, "usr/local/sbin/runc")); err != nil {
+	if err := installProgram(ctx, bin, "runc", tree, "usr/local/sbin"); err != nil {
 		return err
 	}
 	unit := filepath.Join(tree, "etc/systemd/system/containerd.service")

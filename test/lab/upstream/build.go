@@ -173,6 +173,16 @@ func (b *Builder) HostPrograms(ctx context.Context, rt hosts.Runtime) (string, e
 		return b.Containerd2(ctx)
 	case hosts.Docker:
 		return b.build(ctx, runcwrap, runtime.GOARCH)
+	case hosts.CRIDockerd:
+		w, err := b.build(ctx, runcwrap, runtime.GOARCH)
+		if err != nil {
+			return "", err
+		}
+		d, err := b.build(ctx, criDockerd, runtime.GOARCH)
+		if err != nil {
+			return "", err
+		}
+		return b.merge(ctx, "cri-dockerd", w, d)
 	case hosts.Containerd, hosts.None:
 	}
 	return "", nil

@@ -97,6 +97,9 @@ var (
 	}
 	runc = set{folder: "runc-v1.4.3", packages: []string{"github.com/opencontainers/runc"}, cgo: true, tags: "seccomp", ldflags: "-s -w"}
 
+	// What stands for cri-dockerd is a module of its own: dockershim wants the dependencies of Kubernetes v1.23.
+	criDockerd = set{folder: "cri-dockerd", packages: []string{"."}, ldflags: "-s -w"}
+
 	pauseSet  = set{folder: "pause", packages: []string{"./test/lab/upstream/pause"}, own: true, ldflags: "-s -w"}
 	runcwrap  = set{folder: "runcwrap", packages: []string{"./test/lab/upstream/runcwrap"}, own: true, ldflags: "-s -w"}
 	crictlSet = set{folder: "crictl", packages: []string{"./test/lab/upstream/crictl"}, own: true, ldflags: "-s -w"}

@@ -1,0 +1,122 @@
+// Package vanished: images that Docker has lost come back by themselves, from the copy that the node keeps of its bundle: by the timer, and
+// before the kubelet of a rebooted host starts. The folder that was installed from is not needed for it.
+package vanished
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"kubebundle/test/e2e/airgap"
+	"kubebundle/test/e2e/ready"
+	"kubebundle/test/e2e/suite"
+	"kubebundle/test/lab/hosts"
+)
+
+const (
+	kept = "/var/lib/kubebundle/bundle"
+	unit = "kubebundle-images.service"
+)
+
+// Test takes images from the worker's Docker as an administrator would.
+func Test(t *testing.T, s *suite.Suite) {
+	h := s.Worker()
+	sh(t, h, "mv /root/"+s.Bundle.Folder+" /root/away")
+	byTimer(t, h)
+	atBoot(t, s, h)
+	saysSo(t, h)
+	sh(t, h, "mv /root/away /root/"+s.Bundle.Folder)
+	ready.Test(t, s)
+	airgap.Counters(t, s)
+	airgap.Events(t, s)
+}
+
+// byTimer: what no container uses goes with `docker image prune -a`, as it would when the kubelet needs room. The worker has the control
+// plane's images, and no container of them.
+func byTimer(t *testing.T, h *hosts.Host) {
+	t.Helper()
+	sh(t, h, "docker image prune -af")
+	if n := missing(t, h); n == 0 {
+		t.Fatal("docker image prune -a took nothing")
+	}
+	// Nobody waits five minutes for a test.
+	sh(t, h, "mkdir -p /run/systemd/system/kubebundle-images.timer.d && printf '[Timer]\nOnActiveSec=\nOnUnitInactiveSec=\nOnActiveSec=2s\nAccuracySec=1s\n' "+
+		"> /run/systemd/system/kubebundle-images.timer.d/fast.conf && systemctl daemon-reload && systemctl restart kubebundle-images.timer")
+	suite.Eventually(t, 2*time.Minute, func() error {
+		if n := missing(t, h); n > 0 {
+			return fmt.Errorf("%d images are still missing", n)
+		}
+		return nil
+	})
+	sh(t, h, "rm -r /run/systemd/system/kubebundle-images.timer.d && systemctl daemon-reload && systemctl restart kubebundle-images.timer")
+}
+
+// atBoot: with all containers gone all images go, that of the sandboxes too.
+func atBoot(t *testing.T, s *suite.Suite, h *hosts.Host) {
+	t.Helper()
+	sh(t, h, "systemctl stop kubelet kubebundle-images.timer && docker rm -f $(docker ps -aq) && docker image prune -af")
+	if out := sh(t, h, "docker images -q"); out != "" {
+		t.Fatalf("images are left: %s", out)
+	}
+	if err := h.Reboot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	suite.Eventually(t, 2*time.Minute, func() error {
+		if n := missing(t, h); n > 0 {
+			return fmt.Errorf("%d images are still missing", n)
+		}
+		return nil
+	})
+	loaded, kubelet := monotonic(t, h, unit, "InactiveEnterTimestampMonotonic"), monotonic(t, h, "kubelet.service", "ExecMainStartTimestampMonotonic")
+	if loaded == 0 || kubelet == 0 || loaded > kubelet {
+		t.Errorf("the images were loaded at %dµs after boot, the kubelet started at %dµs: want it after", loaded, kubelet)
+	}
+	if err := s.Cluster.AwaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// saysSo: without the copy the unit fails and its journal says what is gone and what brings it back; the kubelet is none the worse.
+func saysSo(t *testing.T, h *hosts.Host) {
+	t.Helper()
+	sh(t, h, "mv "+kept+" "+kept+".away")
+	if err := h.Run(t.Context(), "systemctl", "start", unit); err == nil {
+		t.Error("the unit succeeds without the copy")
+	}
+	if out := sh(t, h, "journalctl -b --no-pager -u "+unit); !strings.Contains(out, kept+"/install is gone") || !strings.Contains(out, "install command of this node once more") {
+		t.Errorf("the journal does not say what is missing:\n%s", out)
+	}
+	sh(t, h, "systemctl restart kubelet && systemctl is-active kubelet")
+	sh(t, h, "mv "+kept+".away "+kept+" && systemctl start "+unit)
+}
+
+// missing counts the bundle's images that Docker does not have, by the installer's own account.
+func missing(t *testing.T, h *hosts.Host) int {
+	t.Helper()
+	out, err := h.Output(t.Context(), kept+"/install", "images", "check", "--cri-socket", "unix:///var/run/docker.sock")
+	if code := hosts.ExitCode(err); code != 0 && code != 1 {
+		t.Fatal(err)
+	}
+	return len(strings.Fields(out))
+}
+
+func monotonic(t *testing.T, h *hosts.Host, unit, property string) int64 {
+	t.Helper()
+	out := sh(t, h, "systemctl show -p "+property+" --value "+unit)
+	n, err := strconv.ParseInt(out, 10, 64)
+	if err != nil {
+		t.Fatalf("%s of %s: %v", property, unit, err)
+	}
+	return n
+}
+
+func sh(t *testing.T, h *hosts.Host, command string) string {
+	t.Helper()
+	out, err := h.Output(t.Context(), "sh", "-c", command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(out)
+}
