@@ -13,7 +13,7 @@
 //	payload.tar.zst        one zstd stream, window at most 128 MiB
 //
 // The payload is a tar of three kinds of entries, in this order: files under their own paths (bin/kubelet,
-// cni/bridge, systemd/kubelet.service, manifests/01-kube-flannel.yml), blobs (blobs/sha256/<hex>: indexes, manifests
+// cni/bridge, systemd/kubelet.service, manifests/01-kube-flannel.yml, include/etc/motd), blobs (blobs/sha256/<hex>: indexes, manifests
 // and configs, byte for byte as the registry had them) and layers (layers/sha256/<hex>: each diff ID once,
 // uncompressed, parents before the layers that lie on them wherever the images agree on who lies on whom).
 //

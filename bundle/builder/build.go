@@ -128,7 +128,14 @@ func (b *Builder) compose(p *Plan, images []*imagestore.Image, programs []packed
 		c.Images = append(c.Images, ct.addImage(p.Images[i], img))
 		ct.addUse(img, use{ref: p.Images[i].Ref, own: p.Images[i].Component != "", allowed: p.Images[i].AllowForeign})
 	}
-	for _, f := range payloadFiles(p, programs) {
+	if err := notOurs(p.Files, programs); err != nil {
+		return nil, nil, err
+	}
+	files, err := payloadFiles(p, programs)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, f := range files {
 		c.Files = append(c.Files, f.File)
 		ct.files[f.Path] = f
 	}
@@ -185,7 +192,7 @@ func descriptor(d imagestore.Descriptor) bundle.Descriptor {
 
 // payloadFiles orders the files: small ones first, so that reading a unit or a manifest costs nothing, and the
 // kubelet last, next to the control plane's programs, with which it shares most.
-func payloadFiles(p *Plan, programs []packed) []packed {
+func payloadFiles(p *Plan, programs []packed) ([]packed, error) {
 	var files []packed
 	for _, u := range manifests.KubeletUnits(p.req.Version) {
 		f := smallFile("systemd/"+u.Path, u.Data)
@@ -199,9 +206,16 @@ func payloadFiles(p *Plan, programs []packed) []packed {
 		}
 		files = append(files, f)
 	}
+	for _, f := range p.Files {
+		in, err := includedFile(f)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, in)
+	}
 	rank := func(f packed) int { return slices.Index([]string{"bin/kubectl", "bin/kubelet"}, f.Path) }
 	slices.SortStableFunc(programs, func(a, b packed) int { return rank(a) - rank(b) })
-	return append(files, programs...)
+	return append(files, programs...), nil
 }
 
 func smallFile(path string, data []byte) packed {

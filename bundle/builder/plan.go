@@ -21,6 +21,7 @@ type Plan struct {
 	Images            []PlannedImage   `json:"images"`
 	Binaries          []release.Binary `json:"binaries"`
 	Manifests         []Manifest       `json:"manifests"`
+	Files             []PlannedFile    `json:"files"` // included, by destination
 	Warnings          []string         `json:"warnings,omitempty"`
 
 	req      Request
@@ -47,7 +48,7 @@ func (b *Builder) Plan(ctx context.Context, req Request) (*Plan, error) {
 		return nil, err
 	}
 	p := &Plan{
-		KubernetesVersion: release.Tag(req.Version), Arch: req.Arch, Output: req.Output, Manifests: []Manifest{},
+		KubernetesVersion: release.Tag(req.Version), Arch: req.Arch, Output: req.Output, Manifests: []Manifest{}, Files: []PlannedFile{},
 		Warnings: rel.Warnings(), req: req, rel: rel,
 	}
 	if p.Binaries, err = rel.Binaries(req.Arch); err != nil {
@@ -82,6 +83,7 @@ func (b *Builder) Plan(ctx context.Context, req Request) (*Plan, error) {
 	for _, ref := range req.AllowForeign {
 		errs = append(errs, p.allowForeign(ref))
 	}
+	errs = append(errs, p.addIncludes(req.Includes))
 	if req.Installer != "" {
 		if err := checkInstaller(req.Installer, req.Arch); err != nil {
 			errs = append(errs, err)

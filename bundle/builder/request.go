@@ -26,7 +26,8 @@ type Request struct {
 
 	Manifests []string // files or http(s) URLs, in the order in which they are to be applied
 	Images    []string // extra references
-	NoCrictl  bool     // leave crictl out without a warning
+	Includes  []Include
+	NoCrictl  bool // leave crictl out without a warning
 	// AllowForeign names images of the user's in whose layers programs for other architectures may be.
 	AllowForeign []string
 

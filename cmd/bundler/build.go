@@ -30,6 +30,7 @@ type buildFlags struct {
 	manifests  []string
 	images     []string
 	imagesFile []string
+	includes   []string
 	noCrictl   bool
 	foreign    []string
 
@@ -61,6 +62,9 @@ It holds the images of the control plane, kube-proxy, etcd, DNS and pause, the p
 CNI plugins with their published checksums checked, the kubelet's units, the given manifests as they are with every image
 they name, and the installer. Standard output has one line per bundle: its path and its digest.
 
+What --include names travels along, with its permissions, and is put at its place on every host, owned by root; "install reset"
+takes it back. Links are refused, and places that the cluster or the host itself fills, such as /etc/kubernetes/pki.
+
 Downloads go through a cache; a build that was ended goes on from there. The same inputs give the same bytes, whatever
 the cache, the mirrors and the number of jobs; SOURCE_DATE_EPOCH sets the time of the files inside.
 
@@ -82,6 +86,7 @@ the keys has signed.
 	fs.StringArrayVar(&f.manifests, "manifest", nil, "`file` or URL that the installer applies, with all images it names; repeat it, in order")
 	fs.StringArrayVar(&f.images, "image", nil, "extra `image` to pack; repeat it")
 	fs.StringArrayVar(&f.imagesFile, "images-file", nil, "`file` with one extra image per line; # begins a comment")
+	fs.StringArrayVar(&f.includes, "include", nil, "file or folder that is put on every host before anything is started, `PATH:DEST`, as in audit.yaml:/etc/kubernetes/audit.yaml; repeat it")
 	fs.BoolVar(&f.noCrictl, "no-crictl", false, "leave crictl out (it is left out with a warning where its release cannot be had)")
 	fs.StringArrayVar(&f.foreign, "allow-foreign-arch", nil, "extra `image` in which programs for other architectures may lie; repeat it")
 	fs.StringVar(&f.outputDir, "output-dir", ".", "`folder` to write to")
@@ -253,11 +258,19 @@ func (a *app) requests(cmd *cobra.Command, f *buildFlags) ([]builder.Request, er
 		}
 		images = append(images, list...)
 	}
+	includes := make([]builder.Include, 0, len(f.includes))
+	for _, s := range f.includes {
+		inc, err := builder.ParseInclude(s)
+		if err != nil {
+			return nil, usageHint(cmd, "--%w", err)
+		}
+		includes = append(includes, inc)
+	}
 	reqs := make([]builder.Request, 0, len(sel.arches))
 	for _, arch := range sel.arches {
 		r := builder.Request{
 			Version: sel.version, Arch: arch, ImageRepository: sel.options.ImageRepository, KubeDNS: sel.options.KubeDNS, AllowUnknown: sel.options.AllowUnknown,
-			Manifests: f.manifests, Images: images, NoCrictl: f.noCrictl, AllowForeign: f.foreign,
+			Manifests: f.manifests, Images: images, Includes: includes, NoCrictl: f.noCrictl, AllowForeign: f.foreign,
 			Installer:   strings.ReplaceAll(f.installer, "%ARCH", string(arch)),
 			Output:      f.outputFile,
 			Compression: bundle.Compression(f.compression), ModTime: epoch, PartSize: split, Builder: programVersion(),
@@ -364,6 +377,9 @@ func (a *app) printPlans(plans []*builder.Plan) error {
 		}
 		for _, m := range p.Manifests {
 			line("  manifest  %s", m.Path)
+		}
+		for _, inc := range p.Files {
+			line("  file      %s %04o", inc.Dest, inc.Mode)
 		}
 	}
 	return errors.Join(errs...)

@@ -5,7 +5,7 @@
 // # Names
 //
 // Phases carry kubeadm's names, so that --skip-phases, `install phase NAME` and people's habits mean the same here. Ours between them:
-// install-binaries and load-images (kubeadm leaves them to packages and to a registry), service-route, extra-manifests, discovery, wait-node.
+// install-binaries, include-files and load-images (kubeadm leaves them to packages and to a registry), service-route, extra-manifests, discovery, wait-node.
 // InitPhases and JoinPhases are the workflows, each one slice that reads from top to bottom.
 //
 // # State

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -94,5 +95,58 @@ func TestManifestsThatAreNoManifests(t *testing.T) {
 	s := &State{Bundle: smallBundle(t, map[string]string{"bin/kubelet": "x", "manifests/01-a.yml": "a: [\n", "manifests/02-b.yml": "b: c\n"})}
 	if _, err := s.extraObjects(t.Context()); err == nil || !strings.Contains(err.Error(), "read the bundle's manifests") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func includedFile(dest string) bundle.File {
+	return bundle.File{Path: bundle.IncludePrefix + dest[1:], Mode: 0o644, Size: 3, SHA256: "sha256:" + strings.Repeat("e", 64)}
+}
+
+// Included files come before anything that may read them, for workers too.
+func TestIncludedFilesArePlanned(t *testing.T) {
+	m := goodHost(t)
+	s := initState(t, m, goodRuntime())
+	s.Contract.Files = append(s.Contract.Files, includedFile("/etc/kubernetes/audit.yaml"))
+	_, text := planAll(t, InitPhases(), s, m)
+	want := "include-files: install 1 included files 3 B: /etc/kubernetes/audit.yaml\nload-images: "
+	if !strings.Contains(text, want) {
+		t.Errorf("the plan lacks %q:\n%s", want, text)
+	}
+	if !slices.ContainsFunc(JoinPhases(), func(p Phase) bool { return p.Name() == "include-files" }) {
+		t.Error("join leaves included files out")
+	}
+}
+
+// A bundle that no bundler of ours wrote may name any place.
+func TestIncludedFilesAreRefused(t *testing.T) {
+	for dest, want := range map[string]string{
+		"/etc/kubernetes/pki/ca.crt": "/etc/kubernetes/pki is made by the installer",
+		"/etc/shadow":                "decides who may log in",
+	} {
+		m := goodHost(t)
+		s := initState(t, m, goodRuntime())
+		s.Contract.Files = append(s.Contract.Files, includedFile(dest))
+		_, err := Preflight{}.Plan(t.Context(), s, m)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("preflight says %v, want %q", err, want)
+		}
+		if _, err := (IncludeFiles{}).Plan(t.Context(), s, m); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the phase says %v, want %q", err, want)
+		}
+	}
+}
+
+func TestPlacesOfIncludedFiles(t *testing.T) {
+	m := goodHost(t)
+	write(t, m, "/etc/motd", "something else\n")
+	write(t, m, "/opt/site/file", "x")
+	s := initState(t, m, goodRuntime())
+	s.Contract.Files = append(s.Contract.Files, includedFile("/etc/motd"), includedFile("/opt/site"))
+	_, err := Preflight{}.Plan(t.Context(), s, m)
+	if err == nil || !strings.Contains(err.Error(), "/opt/site is a folder, and the bundle brings a file of that name") {
+		t.Errorf("got %v", err)
+	}
+	if p := find(t, s.Problems, "FileAvailable--etc-motd"); p.Level != LevelWarning || !strings.Contains(p.Message, "will be replaced") {
+		t.Errorf("got %+v", p)
 	}
 }

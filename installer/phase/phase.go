@@ -21,6 +21,7 @@ func InitPhases() []Phase {
 	return []Phase{
 		Preflight{},
 		InstallBinaries{},
+		IncludeFiles{},
 		LoadImages{},
 		KeepBundle{},
 		Certs{},
@@ -47,6 +48,7 @@ func JoinPhases() []Phase {
 		Preflight{},
 		Discovery{},
 		InstallBinaries{},
+		IncludeFiles{},
 		LoadImages{},
 		KeepBundle{},
 		JoinKubeletStart{},

@@ -16,17 +16,29 @@ import (
 	"kubebundle/bundle"
 )
 
-// Binaries installs the node's programs and units from the bundle's payload: bin/* to /usr/bin, cni/* to /opt/cni/bin,
-// systemd/* to /etc/systemd/system. Other files of the payload are not its business.
+// Binaries installs files from the bundle's payload: the node's programs and units (bin/* to /usr/bin, cni/* to /opt/cni/bin,
+// systemd/* to /etc/systemd/system), or the files that the user included, to where the user wants them.
 type Binaries struct {
-	Files []bundle.File // as in the contract; see NewBinaries
+	Files    []bundle.File // as in the contract; see NewBinaries and NewIncluded
+	Included bool
 }
 
-// NewBinaries takes from the contract what is installed on a node.
+// NewBinaries takes from the contract the programs and units of a node.
 func NewBinaries(c *bundle.Contract) Binaries {
 	var s Binaries
 	for _, f := range c.Files {
-		if InstallPath(f.Path) != "" {
+		if InstallPath(f.Path) != "" && f.Dest() == "" {
+			s.Files = append(s.Files, f)
+		}
+	}
+	return s
+}
+
+// NewIncluded takes from the contract the files that the user included.
+func NewIncluded(c *bundle.Contract) Binaries {
+	s := Binaries{Included: true}
+	for _, f := range c.Files {
+		if f.Dest() != "" {
 			s.Files = append(s.Files, f)
 		}
 	}
@@ -46,6 +58,8 @@ func InstallPath(payloadPath string) string {
 		return "/opt/cni/bin/" + rest
 	case "systemd":
 		return "/etc/systemd/system/" + rest
+	case "include":
+		return "/" + rest
 	default:
 		return ""
 	}
@@ -56,7 +70,15 @@ func (s Binaries) String() string {
 	for _, f := range s.Files {
 		size += f.Size
 	}
-	return fmt.Sprintf("install %d programs and units %s", len(s.Files), humanize.Bytes(uint64(max(size, 0))))
+	total := humanize.Bytes(uint64(max(size, 0)))
+	if !s.Included {
+		return fmt.Sprintf("install %d programs and units %s", len(s.Files), total)
+	}
+	places := make([]string, 0, len(s.Files))
+	for _, f := range s.Files {
+		places = append(places, f.Dest())
+	}
+	return fmt.Sprintf("install %d included files %s: %s", len(s.Files), total, strings.Join(places, ", "))
 }
 
 // missing lists the files that are not on the host with the bundle's content and mode.
@@ -141,7 +163,7 @@ func (s Binaries) Apply(ctx context.Context, t *Target) error {
 		}
 		delete(todo, e.Path)
 		done += f.Size
-		t.progress(done, total, "programs")
+		t.progress(done, total, "files")
 	}
 	for p := range todo {
 		return fmt.Errorf("install %s: it is not in the payload", p)
