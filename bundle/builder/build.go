@@ -201,7 +201,7 @@ func payloadFiles(p *Plan, programs []packed) ([]packed, error) {
 	}
 	for _, m := range p.Manifests {
 		f := smallFile(m.Path, m.data)
-		if isURL(m.Source) {
+		if isURL(m.Source) || strings.HasPrefix(m.Source, ociScheme) {
 			f.Source = m.Source // a path on the builder's machine would make bundles differ for nothing
 		}
 		files = append(files, f)

@@ -3,13 +3,13 @@
 //
 // # Plan, then Build
 //
-// Plan needs no network unless a manifest is a URL. It says every image with who asks for it, every binary with its
+// Plan needs no network unless a manifest or a chart comes from one. It says every image with who asks for it, every binary with its
 // address, and finds the user's mistakes: an unknown version or architecture, a manifest that is not YAML, a container
 // without an image (file and line), an installer for another architecture. Build does what the plan says.
 //
 // # Images of extra manifests
 //
-// Extra manifests travel as the exact bytes that were given. Package needs finds their images; what it cannot find, such
+// Extra manifests travel as the exact bytes that were given; charts are rendered by package chart. Package needs finds their images; what it cannot find, such
 // as a template inside a ConfigMap, is named with Request.Images.
 //
 // # Streaming

@@ -20,10 +20,11 @@ import (
 // maxManifest is the largest extra manifest, in bytes. The installer holds it in memory.
 const maxManifest = 16 << 20
 
-// Manifest is an extra manifest, byte for byte as it was given.
+// Manifest is an extra manifest, byte for byte as it was given, or a rendered chart.
 type Manifest struct {
-	Path   string `json:"path"`   // in the payload: manifests/01-kube-flannel.yml
-	Source string `json:"source"` // file or URL, as given
+	Path   string `json:"path"`            // in the payload: manifests/01-kube-flannel.yml
+	Source string `json:"source"`          // file or URL, as given
+	Chart  string `json:"chart,omitempty"` // name and version
 	Size   int64  `json:"size"`
 
 	data  []byte

@@ -63,15 +63,13 @@ func (b *Builder) Plan(ctx context.Context, req Request) (*Plan, error) {
 	var errs []error
 	for i, source := range req.Manifests {
 		m, err := b.readManifest(ctx, i, source)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		p.Manifests = append(p.Manifests, *m)
-		p.Warnings = append(p.Warnings, m.found.Warnings...)
-		for _, n := range m.found.Needs {
-			p.addImage(n.Ref, n.By)
-		}
+		errs = append(errs, err)
+		p.addManifest(m)
+	}
+	for i, c := range req.Charts {
+		m, err := b.readChart(ctx, len(req.Manifests)+i, c, &req)
+		errs = append(errs, err)
+		p.addManifest(m)
 	}
 	for _, ref := range req.Images {
 		if _, err := reference.ParseDockerRef(ref); err != nil {
@@ -92,6 +90,18 @@ func (b *Builder) Plan(ctx context.Context, req Request) (*Plan, error) {
 		}
 	}
 	return p, errors.Join(errs...)
+}
+
+// addManifest adds a manifest that could be read, with its images.
+func (p *Plan) addManifest(m *Manifest) {
+	if m == nil {
+		return
+	}
+	p.Manifests = append(p.Manifests, *m)
+	p.Warnings = append(p.Warnings, m.found.Warnings...)
+	for _, n := range m.found.Needs {
+		p.addImage(n.Ref, n.By)
+	}
 }
 
 // addRelease adds Kubernetes' own images, under the very names that its pods carry.

@@ -25,6 +25,7 @@ type Request struct {
 	AllowUnknown    bool // a version that the catalog does not know goes on with the nearest rules
 
 	Manifests []string // files or http(s) URLs, in the order in which they are to be applied
+	Charts    []Chart  // are rendered to manifests that come after those
 	Images    []string // extra references
 	Includes  []Include
 	NoCrictl  bool // leave crictl out without a warning
@@ -49,6 +50,7 @@ type Store interface {
 	Open(ctx context.Context, l imagestore.Layer) (io.ReadCloser, error)
 	GuessSize(ctx context.Context, l imagestore.Layer) (int64, error)
 	Download(ctx context.Context, r imagestore.DownloadRequest) (*imagestore.File, error)
+	Artifact(ctx context.Context, ref, mediaType string, limit int64) (*imagestore.Artifact, error)
 }
 
 var _ Store = (*imagestore.Store)(nil)

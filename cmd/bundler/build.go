@@ -30,6 +30,7 @@ type buildFlags struct {
 	manifests  []string
 	images     []string
 	imagesFile []string
+	charts     []builder.Chart
 	includes   []string
 	noCrictl   bool
 	foreign    []string
@@ -62,6 +63,9 @@ It holds the images of the control plane, kube-proxy, etcd, DNS and pause, the p
 CNI plugins with their published checksums checked, the kubelet's units, the given manifests as they are with every image
 they name, and the installer. Standard output has one line per bundle: its path and its digest.
 
+A Helm chart (a folder, a .tgz, its URL, or oci://registry/path:version) is rendered here, for the bundle's Kubernetes version, and
+becomes a manifest. --values, --set, --namespace and --release-name belong to the --chart before them. Charts come after manifests.
+
 What --include names travels along, with its permissions, and is put at its place on every host, owned by root; "install reset"
 takes it back. Links are refused, and places that the cluster or the host itself fills, such as /etc/kubernetes/pki.
 
@@ -77,6 +81,7 @@ the keys has signed.
 
 ` + passwordHelp,
 		Example: `  bundler build --version v1.34.4 --arch amd64 --arch arm64 --manifest kube-flannel.yml
+  bundler build --version v1.34.4 --chart oci://registry.example.com/charts/app:1.2.3 --values site.yaml --namespace apps
   bundler build --version v1.10.6 --arch arm64 --registry-mirror registry.k8s.io=mirror.example.com/k8s`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.build(cmd, f) },
@@ -84,6 +89,7 @@ the keys has signed.
 	fs := cmd.Flags()
 	f.add(fs)
 	fs.StringArrayVar(&f.manifests, "manifest", nil, "`file` or URL that the installer applies, with all images it names; repeat it, in order")
+	addChartFlags(fs, &f.charts)
 	fs.StringArrayVar(&f.images, "image", nil, "extra `image` to pack; repeat it")
 	fs.StringArrayVar(&f.imagesFile, "images-file", nil, "`file` with one extra image per line; # begins a comment")
 	fs.StringArrayVar(&f.includes, "include", nil, "file or folder that is put on every host before anything is started, `PATH:DEST`, as in audit.yaml:/etc/kubernetes/audit.yaml; repeat it")
@@ -138,6 +144,21 @@ func (a *app) build(cmd *cobra.Command, f *buildFlags) error {
 	}
 	options.Progress = ui.pull
 	b := &builder.Builder{Log: a.logger(), Progress: ui.event, Jobs: f.jobs}
+	open := func() error {
+		if b.Store != nil {
+			return nil
+		}
+		store, err := imagestore.New(*options)
+		if err == nil {
+			b.Store = store
+		}
+		return err
+	}
+	if reqs[0].PullsCharts() {
+		if err := open(); err != nil {
+			return err
+		}
+	}
 	plans := make([]*builder.Plan, 0, len(reqs))
 	for _, r := range reqs {
 		p, err := b.Plan(ctx, r)
@@ -149,7 +170,7 @@ func (a *app) build(cmd *cobra.Command, f *buildFlags) error {
 	if f.dryRun {
 		return a.printPlans(plans)
 	}
-	if b.Store, err = imagestore.New(*options); err != nil {
+	if err := open(); err != nil {
 		return err
 	}
 	for _, p := range plans {
@@ -270,7 +291,7 @@ func (a *app) requests(cmd *cobra.Command, f *buildFlags) ([]builder.Request, er
 	for _, arch := range sel.arches {
 		r := builder.Request{
 			Version: sel.version, Arch: arch, ImageRepository: sel.options.ImageRepository, KubeDNS: sel.options.KubeDNS, AllowUnknown: sel.options.AllowUnknown,
-			Manifests: f.manifests, Images: images, Includes: includes, NoCrictl: f.noCrictl, AllowForeign: f.foreign,
+			Manifests: f.manifests, Charts: f.charts, Images: images, Includes: includes, NoCrictl: f.noCrictl, AllowForeign: f.foreign,
 			Installer:   strings.ReplaceAll(f.installer, "%ARCH", string(arch)),
 			Output:      f.outputFile,
 			Compression: bundle.Compression(f.compression), ModTime: epoch, PartSize: split, Builder: programVersion(),
@@ -377,6 +398,9 @@ func (a *app) printPlans(plans []*builder.Plan) error {
 		}
 		for _, m := range p.Manifests {
 			line("  manifest  %s", m.Path)
+			if m.Chart != "" {
+				line("    chart   %s", m.Chart)
+			}
 		}
 		for _, inc := range p.Files {
 			line("  file      %s %04o", inc.Dest, inc.Mode)

@@ -68,6 +68,7 @@ func setup(env *testscript.Env) error {
 		"K8S=--registry-mirror=registry.k8s.io="+up.Host()+"/registry.k8s.io",
 		"HUB=--registry-mirror=docker.io="+up.Host()+"/docker.io",
 		"BIN=--binary-mirror="+up.BinaryMirror(),
+		"FILES="+up.Files.URL,
 		"INST=--installer="+filepath.Join(env.WorkDir, "install-%ARCH"),
 		"XDG_CACHE_HOME="+filepath.Join(env.WorkDir, "cache"),
 		"DOCKER_CONFIG="+env.WorkDir,
@@ -153,6 +154,8 @@ type upstream struct {
 //	upstream hang WORD      the answer stops half-way and waits
 //	upstream ok             all is well again
 //	upstream await WORD     wait until such a path was asked for
+//	upstream chart REF FILE push a chart
+//	upstream file PATH FILE serve a file
 //	upstream forget         what was asked for
 //	upstream count N WORD   want that many requests since
 //	upstream image REF ARCH CONFIGARCH PATH=ARCH...   an index for one architecture; a program per path
@@ -165,6 +168,10 @@ func cmdUpstream(ts *testscript.TestScript, _ bool, args []string) {
 		u.SetFault(nil)
 	case "forget":
 		u.Forget()
+	case "chart":
+		u.AddChart(u.tb, args[1], []byte(ts.ReadFile(args[2])))
+	case "file":
+		u.SetFile(args[1], []byte(ts.ReadFile(args[2])))
 	case "await":
 		for deadline := time.Now().Add(30 * time.Second); u.Count(word) == 0; time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(deadline) {

@@ -158,6 +158,8 @@ func (c *Client) resource(u *unstructured.Unstructured) (dynamic.ResourceInterfa
 		return nil, err
 	}
 	if !namespaced {
+		// Whoever wrote the manifest could not know: a namespace here would differ from the live object for ever.
+		unstructured.RemoveNestedField(u.Object, "metadata", "namespace")
 		return c.dynamic.Resource(gvr), nil
 	}
 	ns := u.GetNamespace()

@@ -316,3 +316,40 @@ func TestClusterScope(t *testing.T) {
 		t.Errorf("written to %v", s.Writes())
 	}
 }
+
+// The order of a manifest is kept, but for what others need and for what stands in their way until its own pods run.
+func TestParseManifestOrder(t *testing.T) {
+	var in strings.Builder
+	for _, kind := range []string{"ValidatingWebhookConfiguration", "Deployment", "APIService", "Thing", "CustomResourceDefinition", "Service", "Namespace", "MutatingWebhookConfiguration", "Pod"} {
+		in.WriteString("---\napiVersion: x/v1\nkind: " + kind + "\nmetadata: {name: a}\n")
+	}
+	objects, err := cluster.ParseManifest([]byte(in.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, o := range objects {
+		got = append(got, o.GetKind())
+	}
+	want := []string{"Namespace", "CustomResourceDefinition", "Deployment", "Thing", "Service", "Pod", "ValidatingWebhookConfiguration", "APIService", "MutatingWebhookConfiguration"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+}
+
+// A chart cannot know the scope of a kind that others define, so its namespace may stand in an object that has none.
+func TestClusterScopedObjectsHaveNoNamespace(t *testing.T) {
+	s := clustertest.New(t)
+	c := s.Client(t)
+	const manifest = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: a, namespace: apps}\nrules: []\n"
+	if n, err := c.ApplyYAML(t.Context(), []byte(manifest)); err != nil || n != 1 {
+		t.Fatalf("%d objects written, %v", n, err)
+	}
+	live := s.Get("/apis/rbac.authorization.k8s.io/v1/clusterroles/a")
+	if meta, _ := live["metadata"].(map[string]any); meta["namespace"] != nil {
+		t.Errorf("the server got %v", meta)
+	}
+	if ok, err := c.AppliedYAML(t.Context(), []byte(manifest)); err != nil || !ok {
+		t.Errorf("applied: %v, %v", ok, err)
+	}
+}

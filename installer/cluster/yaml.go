@@ -13,8 +13,8 @@ import (
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 )
 
-// ApplyYAML applies the documents of a manifest (YAML or JSON, lists too): namespaces and custom resource definitions first, the rest in its
-// order. It waits for the kinds that the manifest itself defines. changed counts the objects that were written.
+// ApplyYAML applies the documents of a manifest (YAML or JSON, lists too): namespaces and custom resource definitions first, webhooks and
+// API services last, the rest in its order. It waits for the kinds that the manifest itself defines. changed counts the objects that were written.
 func (c *Client) ApplyYAML(ctx context.Context, manifest []byte) (changed int, err error) {
 	objects, err := ParseManifest(manifest)
 	if err != nil {
@@ -91,13 +91,15 @@ func flatten(u *unstructured.Unstructured, into *[]*unstructured.Unstructured) e
 	return nil
 }
 
-// rank puts first what others need in order to exist.
+// rank puts first what others need in order to exist, and last what stands in the way of others until its own pods run.
 func rank(u *unstructured.Unstructured) int {
 	switch u.GetKind() {
 	case "Namespace":
 		return 0
 	case "CustomResourceDefinition":
 		return 1
+	case "APIService", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration":
+		return 3
 	}
 	return 2
 }

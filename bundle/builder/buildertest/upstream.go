@@ -197,6 +197,18 @@ func (u *Upstream) pushIndex(tb testing.TB, ref string, images map[release.Arch]
 	must(tb, remote.WriteIndex(target, index))
 }
 
+// AddChart pushes a Helm chart (a .tgz) as `helm push` does.
+func (u *Upstream) AddChart(tb testing.TB, ref string, tgz []byte) {
+	tb.Helper()
+	img := mutate.MediaType(empty.Image, types.OCIManifestSchema1)
+	img = mutate.ConfigMediaType(img, "application/vnd.cncf.helm.config.v1+json")
+	img, err := mutate.AppendLayers(img, static.NewLayer(tgz, "application/vnd.cncf.helm.chart.content.v1.tar+gzip"))
+	must(tb, err)
+	target, err := name.ParseReference(u.address(tb, ref))
+	must(tb, err)
+	must(tb, remote.Write(target, img))
+}
+
 // address is where a mirror keeps a reference.
 func (u *Upstream) address(tb testing.TB, ref string) string {
 	tb.Helper()
