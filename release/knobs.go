@@ -4,6 +4,7 @@ import (
 	_ "embed" // the knobs
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -131,6 +132,11 @@ func (r *Release) checkKnob(kind, name, what, value string) error {
 		return &KnobError{What: what, Version: Tag(r.Version), Reason: fmt.Sprintf(format, args...)}
 	}
 	k := names[name]
+	for pattern, other := range names { // audit-*-mode
+		if ok, err := path.Match(pattern, name); k == nil && ok && err == nil {
+			k = other
+		}
+	}
 	switch {
 	case k == nil:
 		hint := ""

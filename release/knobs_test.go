@@ -45,6 +45,8 @@ func TestKnobs(t *testing.T) {
 		{"v1.20.15", flag("kube-apiserver", "insecure-port"), ""},
 		{"v1.24.17", flag("kube-apiserver", "insecure-port"), "v1.24 removed it"},
 		{"v1.24.17", flag("kube-controller-manager", "port"), "v1.24 removed it"},
+		{"v1.34.4", flag("kube-apiserver", "audit-webhook-batch-max-size"), ""},
+		{"v1.10.6", flag("kube-apiserver", "default-not-ready-toleration-seconds"), ""},
 		{"v1.34.4", flag("etcd", "anything"), ""},
 
 		{"v1.10.6", gate("MountPropagation", true), ""},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +31,8 @@ func sources() map[string][]string {
 	return map[string][]string{
 		"kubelet": {"cmd/kubelet/app/options", "pkg/kubelet/config/flags.go"},
 		"kube-apiserver": {
-			"cmd/kube-apiserver/app", "pkg/kubeapiserver", "pkg/controlplane", "pkg/master", "pkg/serviceaccount", "pkg/cloudprovider/providers/gce",
+			"cmd/kube-apiserver/app", "pkg/kubeapiserver", "pkg/controlplane", "pkg/master", "pkg/serviceaccount", "plugin/pkg/admission",
+			"pkg/cloudprovider/providers/gce",
 		},
 		"kube-controller-manager": {
 			"cmd/kube-controller-manager/app", "cmd/controller-manager/app", "pkg/client/leaderelectionconfig", "pkg/cloudprovider/providers/gce",
@@ -124,7 +126,7 @@ func libraryFlags() []struct {
 		{25, "add-dir-header alsologtostderr log-backtrace-at log-dir log-file log-file-max-size logtostderr one-output skip-headers " +
 			"skip-log-headers stderrthreshold experimental-logging-sanitization"},
 		{99, "help v vmodule version log-flush-frequency logging-format log-json-info-buffer-size log-json-split-stream " +
-			"log-text-info-buffer-size log-text-split-stream housekeeping-interval"},
+			"log-text-info-buffer-size log-text-split-stream housekeeping-interval allow-verification-with-non-compliant-keys"},
 	}
 }
 
@@ -296,8 +298,8 @@ func lockOf(spec ast.Expr) string {
 // defines are the methods of a flag set that add a flag: its name is the first text among the arguments.
 var defines = regexp.MustCompile(`^(String|Bool|U?[Ii]nt|Float|Duration|Count|IP|Func|Var|Text)[A-Za-z0-9]*$`)
 
-// flags reads the names of the flags that the files define. "register" is the kubelet's own for those of libraries, whose underscores it
-// turns into dashes.
+// flags reads the names of the flags that the files define. "register" and its like take a flag of a library, which may have underscores,
+// into a program's set. A name that is put together has a star for what the syntax does not tell: audit-*-mode.
 func flags(files []*ast.File) map[string]bool {
 	names := constants(files, false)
 	out := map[string]bool{}
@@ -308,15 +310,11 @@ func flags(files []*ast.File) map[string]bool {
 				return true
 			}
 			method := lastName(call.Fun)
-			if !defines.MatchString(method) && !slices.Contains([]string{"register", "pflagRegister", "registerDeprecated"}, method) {
+			if !defines.MatchString(method) && !slices.Contains([]string{"register", "Register", "pflagRegister", "registerDeprecated"}, method) {
 				return true
 			}
 			for _, arg := range call.Args {
-				name, ok := text(arg)
-				if id, isName := arg.(*ast.Ident); isName && names[id.Name] != "" {
-					name, ok = names[id.Name], true
-				}
-				if ok && regexp.MustCompile(`^[a-z][a-z0-9_-]*$`).MatchString(name) {
+				if name := pattern(arg, names); flagName.MatchString(name) {
 					out[strings.ReplaceAll(name, "_", "-")] = true
 					break
 				}
@@ -325,6 +323,31 @@ func flags(files []*ast.File) map[string]bool {
 		})
 	}
 	return out
+}
+
+// flagName is a name of which at least its beginning is known.
+var flagName = regexp.MustCompile(`^[a-z][a-z0-9_*-]*$`)
+
+// pattern is the text of an expression with a star for each part that the syntax does not tell; "" for what is no text.
+func pattern(e ast.Expr, names map[string]string) string {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		s, _ := text(e)
+		return s
+	case *ast.Ident:
+		return names[e.Name]
+	case *ast.CallExpr:
+		if lastName(e.Fun) == "Sprintf" && len(e.Args) > 0 {
+			s, _ := text(e.Args[0])
+			return regexp.MustCompile(`%[a-z]`).ReplaceAllString(s, "*")
+		}
+	case *ast.BinaryExpr:
+		left, right := pattern(e.X, names), pattern(e.Y, names)
+		if e.Op == token.ADD && left+right != "" {
+			return cmp.Or(left, "*") + cmp.Or(right, "*")
+		}
+	}
+	return ""
 }
 
 func text(e ast.Expr) (string, bool) {
