@@ -46,21 +46,28 @@ func TestContainer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		img := runtimetest.NewImage("registry.k8s.io/hello:v1",
+		layers := [][]byte{
 			runtimetest.Layer(runtimetest.File("lower", 0o644, "below"), runtimetest.File("removed", 0o644, "should not be seen")),
 			runtimetest.Layer(runtimetest.File("hello", 0o755, string(prog))),
 			runtimetest.Layer(runtimetest.File("upper", 0o644, "above"), runtimetest.Whiteout(".", "removed")),
-		)
+		}
+		list := []runtimetest.Image{
+			runtimetest.NewImage("registry.k8s.io/hello:v1", layers...),
+			runtimetest.NewMislabelledImage("registry.k8s.io/mislabelled:v1", layers...),
+			runtimetest.NewMislabelledImage("registry.k8s.io/mislabelled:v2", layers...).WithoutIndex(),
+		}
 		d := runtimetest.StartContainerd(t, binary, "")
 		r := connect(t, d, Options{})
-		if err := r.Load(t.Context(), runtimetest.Images(img), runtimetest.NewSource(img), nil); err != nil {
+		if err := r.Load(t.Context(), runtimetest.Images(list...), runtimetest.NewSource(list...), nil); err != nil {
 			t.Fatal(err)
 		}
 		d.Restart()
-		ctr := exec.Command(filepath.Join(filepath.Dir(binary), "ctr"), "-a", d.Socket, "-n", "k8s.io", "run", "--rm", img.Ref, "c1", "/hello")
-		out, err := ctr.Output() // warnings go to stderr
-		if err != nil || string(out) != "below\nabove\nno /removed\n" {
-			t.Errorf("%v: %q", err, out)
+		for _, img := range list {
+			ctr := exec.Command(filepath.Join(filepath.Dir(binary), "ctr"), "-a", d.Socket, "-n", "k8s.io", "run", "--rm", img.Ref, "c1", "/hello")
+			out, err := ctr.Output() // warnings go to stderr
+			if err != nil || string(out) != "below\nabove\nno /removed\n" {
+				t.Errorf("%s: %v: %q", img.Ref, err, out)
+			}
 		}
 	})
 }

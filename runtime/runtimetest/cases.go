@@ -153,6 +153,19 @@ func testWithoutIndex(t *testing.T, h Host) {
 	wantFile(t, h, a, "a")
 }
 
+// Images whose config names another architecture are taken as what they are, behind an index and without one, and stay so.
+func testMislabelled(t *testing.T, h Host) {
+	r := repo(t)
+	a := NewMislabelledImage(r+"-a:v1", Layer(File("a", 0o644, "index")))
+	b := NewMislabelledImage(r+"-b:v1", Layer(File("b", 0o644, "no index"))).WithoutIndex()
+	remove(t, h, a, b)
+	load(t, h, NewSource(a, b), a, b)
+	wantFile(t, h, a, "a")
+	wantFile(t, h, b, "b")
+	h.Restart(t)
+	wantMissing(t, h, nil, a, b)
+}
+
 func testOtherContent(t *testing.T, h Host) {
 	a, b := pair(t, 2<<20)
 	remove(t, h, a)

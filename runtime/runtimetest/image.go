@@ -69,7 +69,15 @@ type Image struct {
 }
 
 // NewImage makes an image under ref, behind an index that also lists a platform that is not there, as upstream's do.
-func NewImage(ref string, layers ...[]byte) Image {
+func NewImage(ref string, layers ...[]byte) Image { return newImage(ref, arch(), layers...) }
+
+// NewMislabelledImage is NewImage with a config that names an architecture which is not this one, although index and content are right: so CoreDNS v1.8.0 and
+// etcd 3.4.13-0 were published for arm64.
+func NewMislabelledImage(ref string, layers ...[]byte) Image {
+	return newImage(ref, "s390x", layers...)
+}
+
+func newImage(ref, configArch string, layers ...[]byte) Image {
 	img := Image{Image: cruntime.Image{Ref: ref}, Blobs: map[string][]byte{}, Layers: layers}
 	type desc struct {
 		MediaType string            `json:"mediaType"`
@@ -92,7 +100,7 @@ func NewImage(ref string, layers ...[]byte) Image {
 		return cruntime.Descriptor{MediaType: mediaType, Digest: Digest(b), Size: int64(len(b))}
 	}
 	img.Config = add("application/vnd.docker.container.image.v1+json", map[string]any{
-		"architecture": arch(), "os": "linux", "created": "2020-01-01T00:00:00Z",
+		"architecture": configArch, "os": "linux", "created": "2020-01-01T00:00:00Z",
 		"config": map[string]any{"Cmd": []string{"/hello"}, "Labels": map[string]string{"ref": ref}},
 		"rootfs": map[string]any{"type": "layers", "diff_ids": img.DiffIDs},
 	})

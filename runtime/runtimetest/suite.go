@@ -39,6 +39,7 @@ func Run(t *testing.T, newHost func(t *testing.T) Host) {
 		{"LayerBeforeItsParent", testLayerBeforeParent},
 		{"EmptyLayerTwice", testEmptyLayerTwice},
 		{"WithoutIndex", testWithoutIndex},
+		{"Mislabelled", testMislabelled},
 		{"OtherContentIsSkipped", testOtherContent},
 		{"CorruptLayer", testCorruptLayer},
 		{"CorruptBlob", testCorruptBlob},
