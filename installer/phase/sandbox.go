@@ -36,7 +36,8 @@ type RuntimeMisfit struct {
 // drivers make two owners of one hierarchy, and pods are killed at random; on v1 it is bad style that works.
 func (s *State) runtimeWant(c *bundle.Contract, info cruntime.Info) containerd.Want {
 	want := containerd.Want{SandboxImage: pauseImage(c), CNIBinDir: cniBinDir}
-	if !(info.TellsDriver && s.version().Minor() >= asksDriver) && s.Facts.CgroupVersion == 2 {
+	asks := info.TellsDriver && s.version().Minor() >= asksDriver
+	if !asks && s.Facts.CgroupVersion == 2 {
 		want.CgroupDriver, _ = s.kubeletDriver(info)
 	}
 	return want
