@@ -87,4 +87,35 @@ func checkConfig(m *Image, data []byte) error {
 	return nil
 }
 
+// checkSignature checks that a signature's manifest names the parts that the contract says. Who signed what is not this
+// package's question.
+func checkSignature(c *Contract, digest string, data []byte) error {
+	for i := range c.Images {
+		for j := range c.Images[i].Signatures {
+			s := &c.Images[i].Signatures[j]
+			if s.Manifest.Digest != digest {
+				continue
+			}
+			path := signaturePrefix + digest[len(digestAlgo):]
+			var doc struct {
+				Config digestDoc   `json:"config"`
+				Layers []digestDoc `json:"layers"`
+			}
+			if err := json.Unmarshal(data, &doc); err != nil {
+				return &CorruptError{Path: path, Why: "is not the manifest of a signature of " + c.Images[i].Ref, Err: err}
+			}
+			parts := append([]digestDoc{doc.Config}, doc.Layers...)
+			if len(parts) != len(s.Parts) {
+				return corrupt(path, "the signature of %s has %d parts, the contract says %d", c.Images[i].Ref, len(parts), len(s.Parts))
+			}
+			for k, p := range parts {
+				if p.Digest != s.Parts[k].Digest {
+					return corrupt(path, "part %d of the signature of %s is %.80q, the contract says %s", k, c.Images[i].Ref, p.Digest, s.Parts[k].Digest)
+				}
+			}
+		}
+	}
+	return nil
+}
+
 func blobPath(digest string) string { return blobPrefix + digest[len(digestAlgo):] }

@@ -35,7 +35,20 @@ type Image struct {
 	Manifest Descriptor `json:"manifest"`
 	Config   Descriptor `json:"config"`
 	Layers   []Layer    `json:"layers"` // bottom first
+	// Signatures lay beside the image in its registry. They are carried along, not checked and not imported.
+	Signatures []Signature `json:"signatures,omitempty"`
 }
+
+// Signature is a signature of an image by whoever published it, as the registry had it (payload entries signatures/sha256/<hex>).
+type Signature struct {
+	Of       string       `json:"of"`   // the digest that was signed: Target's or Manifest's
+	Kind     string       `json:"kind"` // "cosign" for one under cosign's tag, or the artifact type of an OCI referrer
+	Manifest Descriptor   `json:"manifest"`
+	Parts    []Descriptor `json:"parts"` // config and layers of that manifest
+}
+
+// blobs are the manifest and its parts.
+func (s *Signature) blobs() []Descriptor { return append([]Descriptor{s.Manifest}, s.Parts...) }
 
 // Descriptor names a blob that is stored byte for byte as the registry had it (payload entry blobs/sha256/<hex>).
 type Descriptor struct {

@@ -38,9 +38,10 @@ const (
 )
 
 const (
-	blobPrefix  = "blobs/sha256/"
-	layerPrefix = "layers/sha256/"
-	digestAlgo  = "sha256:"
+	blobPrefix      = "blobs/sha256/"
+	signaturePrefix = "signatures/sha256/"
+	layerPrefix     = "layers/sha256/"
+	digestAlgo      = "sha256:"
 )
 
 var (
@@ -140,7 +141,7 @@ func (v *validator) files(c *Contract) {
 		v.file(f)
 		v.check(fs.ValidPath(f.Path) && f.Path != "." && len(f.Path) <= maxPath && plain(f.Path),
 			"file %d has the odd path %q", i, f.Path)
-		v.check(!strings.HasPrefix(f.Path+"/", "blobs/") && !strings.HasPrefix(f.Path+"/", "layers/"),
+		v.check(!strings.HasPrefix(f.Path+"/", "blobs/") && !strings.HasPrefix(f.Path+"/", "layers/") && !strings.HasPrefix(f.Path+"/", "signatures/"),
 			"file %q lies where image content lies", f.Path)
 		v.check(!seen[f.Path], "file %q is listed twice", f.Path)
 		seen[f.Path] = true
@@ -172,6 +173,7 @@ func (v *validator) images(c *Contract) {
 	refs := map[string]bool{}
 	blobs := map[string]Descriptor{}
 	layers := map[string]int64{}
+	signatures := map[string]int64{}
 	for i := range c.Images {
 		m := &c.Images[i]
 		_, err := reference.ParseDockerRef(m.Ref)
@@ -195,6 +197,19 @@ func (v *validator) images(c *Contract) {
 			old, ok := layers[l.DiffID]
 			v.check(!ok || old == l.Size, "layer %s has two sizes", l.DiffID)
 			layers[l.DiffID] = l.Size
+		}
+		for j := range m.Signatures {
+			s := &m.Signatures[j]
+			what := "a signature of image " + m.Ref
+			v.check(s.Of == m.Target.Digest || s.Of == m.Manifest.Digest, "%s is of %q, which is another image", what, s.Of)
+			v.check(plain(s.Kind), "%s has the odd kind %q", what, s.Kind)
+			for _, d := range s.blobs() {
+				v.digest(what, d.Digest)
+				v.size(what, d.Size, MaxBlob)
+				old, ok := signatures[d.Digest]
+				v.check(!ok || old == d.Size, "signature blob %s has two sizes", d.Digest)
+				signatures[d.Digest] = d.Size
+			}
 		}
 	}
 }

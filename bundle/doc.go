@@ -12,9 +12,10 @@
 //	README.txt             the three commands
 //	payload.tar.zst        one zstd stream, window at most 128 MiB
 //
-// The payload is a tar of three kinds of entries, in this order: files under their own paths (bin/kubelet,
+// The payload is a tar of four kinds of entries, in this order: files under their own paths (bin/kubelet,
 // cni/bridge, systemd/kubelet.service, manifests/01-kube-flannel.yml, include/etc/motd), blobs (blobs/sha256/<hex>: indexes, manifests
-// and configs, byte for byte as the registry had them) and layers (layers/sha256/<hex>: each diff ID once,
+// and configs, byte for byte as the registry had them), signatures (signatures/sha256/<hex>: what the images' publishers have signed, as the
+// registry had it, carried along and never imported) and layers (layers/sha256/<hex>: each diff ID once,
 // uncompressed, parents before the layers that lie on them wherever the images agree on who lies on whom).
 //
 // Layers are stored uncompressed because zstd finds nothing in gzip data, while programs built from one source tree

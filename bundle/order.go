@@ -1,7 +1,7 @@
 package bundle
 
-// Entries lists what the payload of a contract holds, in the order in which the writer stores it: files and blobs as
-// the contract lists them, then the layers. A reader insists on the set and on the order of the kinds; the order of
+// Entries lists what the payload of a contract holds, in the order in which the writer stores it: files, blobs and
+// signatures as the contract lists them, then the layers. A reader insists on the set and on the order of the kinds; the order of
 // the layers is the writer's.
 func (c *Contract) Entries() []Entry {
 	var out []Entry
@@ -16,6 +16,17 @@ func (c *Contract) Entries() []Entry {
 			if !seen[d.Digest] {
 				seen[d.Digest] = true
 				out = append(out, Entry{Kind: KindBlob, Path: blobPrefix + d.Digest[len(digestAlgo):], Digest: d.Digest, Size: d.Size})
+			}
+		}
+	}
+	clear(seen)
+	for i := range c.Images {
+		for j := range c.Images[i].Signatures {
+			for _, d := range c.Images[i].Signatures[j].blobs() {
+				if !seen[d.Digest] {
+					seen[d.Digest] = true
+					out = append(out, Entry{Kind: KindSignature, Path: signaturePrefix + d.Digest[len(digestAlgo):], Digest: d.Digest, Size: d.Size})
+				}
 			}
 		}
 	}

@@ -72,7 +72,7 @@ type current struct {
 	modTime time.Time
 	sum     hash.Hash
 	n       int64
-	blob    *bytes.Buffer // of a blob: its bytes, for the chain of digests
+	blob    *bytes.Buffer // of a blob or a signature: its bytes, for the chain of digests
 	done    bool
 }
 
@@ -99,7 +99,7 @@ func (p *PayloadReader) Next() (*Entry, error) {
 		e, err := p.admit(h)
 		if err == nil {
 			p.cur = &current{Entry: e, modTime: h.ModTime, sum: sha256.New()}
-			if e.Kind == KindBlob {
+			if e.Kind == KindBlob || e.Kind == KindSignature {
 				p.cur.blob = new(bytes.Buffer)
 			}
 			return e, nil
@@ -136,7 +136,7 @@ func (p *PayloadReader) admit(h *tar.Header) (*Entry, error) {
 
 // before says whether entries of kind a must lie before those of kind b.
 func before(a, b Kind) bool {
-	rank := map[Kind]int{KindFile: 1, KindBlob: 2, KindLayer: 3}
+	rank := map[Kind]int{KindFile: 1, KindBlob: 2, KindSignature: 3, KindLayer: 4}
 	return rank[a] < rank[b]
 }
 
@@ -175,7 +175,10 @@ func (p *PayloadReader) settle() error {
 	if got := digestAlgo + hex.EncodeToString(c.sum.Sum(nil)); got != c.Digest {
 		return corrupt(c.Path, "has digest %s, the contract says %s", got, c.Digest)
 	}
-	if c.blob != nil {
+	switch {
+	case c.Kind == KindSignature:
+		return checkSignature(p.b.contract, c.Digest, c.blob.Bytes())
+	case c.blob != nil:
 		return checkChain(p.b.contract, c.Digest, c.blob.Bytes())
 	}
 	return nil

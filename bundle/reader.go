@@ -14,12 +14,13 @@ type Kind string
 
 // The kinds, in the order in which a payload holds them.
 const (
-	KindFile  Kind = "file"  // Entry.File is set
-	KindBlob  Kind = "blob"  // an index, a manifest or a config; Entry.Digest
-	KindLayer Kind = "layer" // an uncompressed layer; Entry.Digest is its diff ID
+	KindFile      Kind = "file"      // Entry.File is set
+	KindBlob      Kind = "blob"      // an index, a manifest or a config; Entry.Digest
+	KindSignature Kind = "signature" // part of a signature of an image by whoever published it; Entry.Digest
+	KindLayer     Kind = "layer"     // an uncompressed layer; Entry.Digest is its diff ID
 )
 
-// Entry is one entry of the payload. Order: files first, then blobs, then layers, parents before children.
+// Entry is one entry of the payload. Order: files first, then blobs, then signatures, then layers, parents before children.
 type Entry struct {
 	Kind   Kind
 	Path   string

@@ -32,7 +32,7 @@ type Content interface {
 	Outer(ctx context.Context, f File) (io.ReadCloser, error)
 	// File opens a file of Contract.Files.
 	File(ctx context.Context, f File) (io.ReadCloser, error)
-	// Blob opens an index, a manifest or a config.
+	// Blob opens an index, a manifest or a config, or a part of a signature.
 	Blob(ctx context.Context, d Descriptor) (io.ReadCloser, error)
 	// Layer opens the uncompressed tar of a layer and tells its size in bytes: a tar header stands before the content.
 	Layer(ctx context.Context, l Layer) (io.ReadCloser, int64, error)

@@ -98,7 +98,7 @@ func (w *payloadWriter) open(ctx context.Context, e *Entry) (io.ReadCloser, erro
 	switch e.Kind {
 	case KindFile:
 		return w.content.File(ctx, *e.File)
-	case KindBlob:
+	case KindBlob, KindSignature:
 		return w.content.Blob(ctx, w.blob(e.Digest))
 	case KindLayer:
 	}
@@ -117,6 +117,13 @@ func (w *payloadWriter) blob(digest string) Descriptor {
 		for _, d := range []Descriptor{m.Target, m.Manifest, m.Config} {
 			if d.Digest == digest {
 				return d
+			}
+		}
+		for j := range m.Signatures {
+			for _, d := range m.Signatures[j].blobs() {
+				if d.Digest == digest {
+					return d
+				}
 			}
 		}
 	}

@@ -78,8 +78,10 @@ type Image struct {
 	// Platform is what was asked for; the config may name another one (see CheckArch).
 	Platform Platform
 	Layers   []Layer           // bottom first
-	Blobs    map[string][]byte // digest -> bytes of index, manifest and config
-	Warnings []string
+	Blobs    map[string][]byte // digest -> bytes of index, manifest and config, and of what Signatures found
+	// Signatures are those that Store.Signatures has found beside the image.
+	Signatures []Signature
+	Warnings   []string
 }
 
 // Store resolves and pulls images through a cache. It is safe for concurrent use.

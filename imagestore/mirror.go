@@ -82,15 +82,19 @@ func (s *Store) mirrored(image string) (name.Reference, string, error) {
 		target = to + strings.TrimPrefix(full, from)
 		address = target + separator(ref) + ref.Identifier()
 	}
-	var opts []name.Option
-	if host, _, _ := strings.Cut(target, "/"); s.isInsecure(host) {
-		opts = append(opts, name.Insecure)
-	}
-	ref, err = name.ParseReference(target+separator(ref)+ref.Identifier(), opts...)
+	ref, err = name.ParseReference(target+separator(ref)+ref.Identifier(), s.nameOptions(target)...)
 	if err != nil {
 		return nil, address, fmt.Errorf("image name %q: %w", address, err)
 	}
 	return ref, address, nil
+}
+
+// nameOptions say how the registry of an address may be spoken to.
+func (s *Store) nameOptions(address string) []name.Option {
+	if host, _, _ := strings.Cut(address, "/"); s.isInsecure(host) {
+		return []name.Option{name.Insecure}
+	}
+	return nil
 }
 
 func separator(ref name.Reference) string {

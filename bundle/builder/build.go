@@ -104,6 +104,12 @@ func (b *Builder) resolve(ctx context.Context, p *Plan) ([]*imagestore.Image, er
 				errs[i] = fmt.Errorf("%w (needed by %s)", err, strings.Join(want.By, ", "))
 				return nil
 			}
+			if !p.req.NoUpstreamSignatures {
+				if err := b.Store.Signatures(ctx, img); err != nil {
+					errs[i] = err
+					return nil
+				}
+			}
 			images[i] = img
 			b.tell(Event{Stage: StageResolve, Name: want.Ref, Arch: p.Arch})
 			return nil
@@ -164,6 +170,13 @@ func (c *content) addImage(want PlannedImage, img *imagestore.Image) bundle.Imag
 	}
 	if source != want.Ref {
 		out.Source = source
+	}
+	for _, s := range img.Signatures {
+		sig := bundle.Signature{Of: s.Of, Kind: s.Kind, Manifest: descriptor(s.Manifest)}
+		for _, p := range s.Parts {
+			sig.Parts = append(sig.Parts, descriptor(p))
+		}
+		out.Signatures = append(out.Signatures, sig)
 	}
 	for digest, data := range img.Blobs {
 		c.blobs[digest] = data

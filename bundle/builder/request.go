@@ -41,6 +41,8 @@ type Request struct {
 
 	Sign        bundle.SignFunc // nil leaves the bundle unsigned
 	TrustedKeys trust.Keys      // pinned into the installer
+
+	NoUpstreamSignatures bool // leave out the signatures that registries hold beside the images
 }
 
 // Store is what a build needs of an image store; *imagestore.Store is one.
@@ -49,6 +51,7 @@ type Store interface {
 	Fetch(ctx context.Context, images []*imagestore.Image) error
 	Open(ctx context.Context, l imagestore.Layer) (io.ReadCloser, error)
 	GuessSize(ctx context.Context, l imagestore.Layer) (int64, error)
+	Signatures(ctx context.Context, img *imagestore.Image) error
 	Download(ctx context.Context, r imagestore.DownloadRequest) (*imagestore.File, error)
 	Artifact(ctx context.Context, ref, mediaType string, limit int64) (*imagestore.Artifact, error)
 }

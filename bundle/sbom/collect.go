@@ -75,7 +75,7 @@ func collect(ctx context.Context, b *bundle.Bundle) (*inventory, error) {
 			inv.files[e.Path], err = spool.program(e.Path, p)
 		case bundle.KindLayer:
 			inv.layers[e.Digest], err = readLayer(spool, p)
-		case bundle.KindBlob: // the contract says what it is
+		case bundle.KindBlob, bundle.KindSignature: // the contract says what it is
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", e.Path, err)

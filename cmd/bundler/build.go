@@ -42,6 +42,7 @@ type buildFlags struct {
 	split       string
 	signing     signFlags
 	trustedKeys []string
+	noUpstream  bool
 	dryRun      bool
 
 	jobs            int
@@ -102,6 +103,7 @@ the keys has signed.
 	fs.StringVar(&f.split, "split", "", "cut each bundle into parts of this `size`, as in 4GB (the most that FAT holds is 4GiB less one byte) or 700MB")
 	f.signing.add(fs)
 	fs.StringArrayVar(&f.trustedKeys, "trusted-key", nil, "public `key`, a file or the key itself, that the bundle's installer demands of every bundle; repeat it")
+	fs.BoolVar(&f.noUpstream, "no-upstream-signatures", false, "leave out the signatures that registries hold beside the images")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "only print what would be packed")
 	fs.IntVarP(&f.jobs, "jobs", "j", 4, "`number` of downloads at a time")
 	fs.IntVar(&f.retries, "retries", 5, "`number` of new tries after a download failed; 0 for none")
@@ -295,7 +297,7 @@ func (a *app) requests(cmd *cobra.Command, f *buildFlags) ([]builder.Request, er
 			Installer:   strings.ReplaceAll(f.installer, "%ARCH", string(arch)),
 			Output:      f.outputFile,
 			Compression: bundle.Compression(f.compression), ModTime: epoch, PartSize: split, Builder: programVersion(),
-			Sign: sign, TrustedKeys: keys,
+			Sign: sign, TrustedKeys: keys, NoUpstreamSignatures: f.noUpstream,
 		}
 		if r.Installer == "" && !f.dryRun { // a dry run needs none
 			r.Installer = builder.InstallerPath(a.executable, arch)

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/dustin/go-humanize"
@@ -59,19 +61,33 @@ func describe(w io.Writer, b *bundle.Bundle) {
 	}
 	line("Needs\t%s of disk, %s of memory for a control plane", bytesOf(c.Requirements.DiskBytes), bytesOf(c.Requirements.MemoryBytes))
 	line("")
-	line("IMAGE\tSIZE\tLAYERS\tMANIFEST")
+	line("IMAGE\tSIZE\tLAYERS\tMANIFEST\tSIGNED UPSTREAM")
 	for _, m := range c.Images {
 		var size int64
 		for _, l := range m.Layers {
 			size += l.Size
 		}
-		line("%s\t%s\t%d\t%.19s", m.Ref, bytesOf(size), len(m.Layers), m.Manifest.Digest)
+		line("%s\t%s\t%d\t%.19s\t%s", m.Ref, bytesOf(size), len(m.Layers), m.Manifest.Digest, signedBy(m))
 	}
 	line("")
 	line("FILE\tSIZE\tMODE\tDIGEST")
 	for _, f := range append(append([]bundle.File{}, c.Outer...), c.Files...) {
 		line("%s\t%s\t%04o\t%.19s", f.Path, bytesOf(f.Size), f.Mode, f.SHA256)
 	}
+}
+
+// signedBy says which signatures of its publisher an image carries.
+func signedBy(m bundle.Image) string {
+	var kinds []string
+	for _, s := range m.Signatures {
+		if !slices.Contains(kinds, s.Kind) {
+			kinds = append(kinds, s.Kind)
+		}
+	}
+	if len(kinds) == 0 {
+		return "-"
+	}
+	return strings.Join(kinds, ", ")
 }
 
 func bytesOf(n int64) string { return humanize.Bytes(uint64(max(n, 0))) }

@@ -152,6 +152,7 @@ type upstream struct {
 //	upstream missing WORD   404
 //	upstream alter WORD     content differs by one bit
 //	upstream hang WORD      the answer stops half-way and waits
+//	upstream sign IMAGE     the publisher signs an image, as cosign does
 //	upstream ok             all is well again
 //	upstream await WORD     wait until such a path was asked for
 //	upstream chart REF FILE push a chart
@@ -166,6 +167,8 @@ func cmdUpstream(ts *testscript.TestScript, _ bool, args []string) {
 	case "ok":
 		u.release()
 		u.SetFault(nil)
+	case "sign":
+		u.SignImage(u.tb, word)
 	case "forget":
 		u.Forget()
 	case "chart":

@@ -133,7 +133,7 @@ func (s imageSource) Next() (cruntime.Blob, io.Reader, error) {
 		if err != nil {
 			return cruntime.Blob{}, nil, err
 		}
-		if e.Kind != bundle.KindFile {
+		if e.Kind == bundle.KindBlob || e.Kind == bundle.KindLayer {
 			return cruntime.Blob{Digest: e.Digest, Size: e.Size, Layer: e.Kind == bundle.KindLayer}, s.p, nil
 		}
 	}

@@ -2,10 +2,15 @@ package buildertest
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha1" //nolint:gosec // what the old releases published
 	"crypto/sha256"
 	"crypto/sha512"
+	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"log"
 	"maps"
@@ -207,6 +212,30 @@ func (u *Upstream) AddChart(tb testing.TB, ref string, tgz []byte) {
 	target, err := name.ParseReference(u.address(tb, ref))
 	must(tb, err)
 	must(tb, remote.Write(target, img))
+}
+
+// SignImage signs an image's index as cosign does with a key: the tag sha256-HEX.sig holds what was signed, and the
+// signature. It returns the public key.
+func (u *Upstream) SignImage(tb testing.TB, ref string) *ecdsa.PublicKey {
+	tb.Helper()
+	target, err := name.ParseReference(u.address(tb, ref))
+	must(tb, err)
+	desc, err := remote.Head(target)
+	must(tb, err)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(tb, err)
+	payload := fmt.Appendf(nil, `{"critical":{"identity":{"docker-reference":%q},"image":{"docker-manifest-digest":%q},"type":"cosign container image signature"},"optional":null}`,
+		target.Context().Name(), desc.Digest)
+	sum := sha256.Sum256(payload)
+	signature, err := ecdsa.SignASN1(rand.Reader, key, sum[:])
+	must(tb, err)
+	img, err := mutate.Append(mutate.MediaType(empty.Image, types.OCIManifestSchema1), mutate.Addendum{
+		Layer:       static.NewLayer(payload, "application/vnd.dev.cosign.simplesigning.v1+json"),
+		Annotations: map[string]string{"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(signature)},
+	})
+	must(tb, err)
+	must(tb, remote.Write(target.Context().Tag(strings.Replace(desc.Digest.String(), ":", "-", 1)+".sig"), mutate.ConfigMediaType(img, types.OCIConfigJSON)))
+	return &key.PublicKey
 }
 
 // address is where a mirror keeps a reference.
