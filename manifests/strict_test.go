@@ -21,13 +21,20 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestEveryMinorDecodesStrictly renders all minors, with and without options, and lets the API's own types judge each document:
-// an unknown or doubled field is an error.
+// TestEveryMinorDecodesStrictly renders all minors, and the releases that have golden files, and lets the API's own types judge each
+// document: an unknown or doubled field is an error.
 func TestEveryMinorDecodesStrictly(t *testing.T) {
 	decode := strictDecoder(t)
+	clusters := map[string]*Cluster{}
 	for _, v := range everyMinor() {
+		clusters[v] = at(t, v)
+	}
+	for _, r := range releases {
+		clusters[r.version] = r.cluster()
+	}
+	for v, c := range clusters {
 		t.Run(v, func(t *testing.T) {
-			out := renderAll(t, at(t, v), controlPlane())
+			out := renderAll(t, c, controlPlane())
 			seen := 0
 			for name, data := range out {
 				if !strings.HasSuffix(name, ".yaml") || name == "node.yaml" || name == "instance-config.yaml" {

@@ -122,5 +122,8 @@ func (KubeProxy) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step
 	if err != nil {
 		return nil, err
 	}
+	if err := s.patchProxy(objs, r); err != nil {
+		return nil, err
+	}
 	return []step.Step{step.Objects{What: "kube-proxy", List: objs}}, nil
 }

@@ -31,6 +31,7 @@ const (
 	kubeletConfigPath   = "/var/lib/kubelet/config.yaml"
 	kubeletConfigTarget = "kubeletconfiguration"
 	dnsTarget           = "corednsdeployment"
+	proxyTarget         = "kubeproxydaemonset"
 )
 
 // patch is one document of a file in the --patches folder.
@@ -41,7 +42,7 @@ type patch struct {
 }
 
 // patches are those of the --patches folder by target, in the order of their files' names. Files are named as kubeadm wants it:
-// target[suffix][+patchtype].extension (kubeadm 1.34 util/patches).
+// target[suffix][+patchtype].extension (kubeadm 1.34 and 1.37 util/patches).
 func (s *State) patches(r host.Reader) (map[string][]patch, error) {
 	dir := ""
 	switch {
@@ -104,7 +105,7 @@ func patchName(name string) (target, kind string, err error) {
 	if !slices.Contains([]string{"strategic", "merge", "json"}, kind) {
 		return "", "", fmt.Errorf("%q is no type of a patch: strategic, merge or json", kind)
 	}
-	known := append(components(), string(release.Etcd), kubeletConfigTarget, dnsTarget)
+	known := append(components(), string(release.Etcd), kubeletConfigTarget, dnsTarget, proxyTarget)
 	for _, t := range known {
 		if strings.HasPrefix(base, t) {
 			return t, kind, nil
@@ -232,27 +233,39 @@ func (s *State) patchKubelet(files []manifests.File, r host.Reader) ([]manifests
 
 // patchDNS applies the user's patches to the Deployment among the objects of the DNS.
 func (s *State) patchDNS(objs []runtime.Object, r host.Reader) error {
+	return patchObject[appsv1.Deployment](s, objs, dnsTarget, r)
+}
+
+// patchProxy does the same to the DaemonSet of kube-proxy; kubeadm has this target since v1.37.
+func (s *State) patchProxy(objs []runtime.Object, r host.Reader) error {
+	return patchObject[appsv1.DaemonSet](s, objs, proxyTarget, r)
+}
+
+// patchObject patches the object of type T in place.
+func patchObject[T any, P interface {
+	*T
+	runtime.Object
+}](s *State, objs []runtime.Object, target string, r host.Reader) error {
 	all, err := s.patches(r)
-	if err != nil || len(all[dnsTarget]) == 0 {
+	if err != nil || len(all[target]) == 0 {
 		return err
 	}
 	for i, o := range objs {
-		d, ok := o.(*appsv1.Deployment)
-		if !ok {
+		if _, ok := o.(P); !ok {
 			continue
 		}
-		doc, err := json.Marshal(d)
+		doc, err := json.Marshal(o)
 		if err != nil {
-			return fmt.Errorf("patch Deployment %s: %w", d.Name, err)
+			return fmt.Errorf("patch %s: %w", target, err)
 		}
-		if doc, err = apply(doc, all[dnsTarget], appsv1.Deployment{}); err != nil {
+		var patched T
+		if doc, err = apply(doc, all[target], patched); err != nil {
 			return err
 		}
-		var patched appsv1.Deployment
 		if err := json.Unmarshal(doc, &patched); err != nil {
-			return fmt.Errorf("patch Deployment %s: %w", d.Name, err)
+			return fmt.Errorf("patch %s: %w", target, err)
 		}
-		objs[i] = &patched
+		objs[i] = P(&patched)
 	}
 	return nil
 }

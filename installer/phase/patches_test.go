@@ -16,6 +16,7 @@ func TestPatches(t *testing.T) {
 	write(t, m, "/root/p/etcd+merge.yaml", "metadata: {labels: {tier: null}}\n")
 	write(t, m, "/root/p/kubeletconfiguration.yaml", "maxPods: 55\n")
 	write(t, m, "/root/p/corednsdeployment.yaml", "spec: {replicas: 5}\n")
+	write(t, m, "/root/p/kubeproxydaemonset.yaml", "spec: {template: {spec: {priorityClassName: site}}}\n")
 	write(t, m, "/root/p/README", "no patch")
 	s := initState(t, m, goodRuntime(), "--patches", "/root/p")
 	steps, _ := planAll(t, InitPhases(), s, m)
@@ -25,9 +26,10 @@ func TestPatches(t *testing.T) {
 		kubeletConfigPath:                     {"maxPods: 55", "clusterDomain: cluster.local"},
 	}
 	for _, st := range steps {
-		if o, ok := st.(step.Objects); ok && o.What == "CoreDNS" {
-			if text, err := manifests.Encode(o.List...); err != nil || !strings.Contains(string(text), "replicas: 5") {
-				t.Errorf("the Deployment is not patched (%v)", err)
+		if o, ok := st.(step.Objects); ok {
+			patched := map[string]string{"CoreDNS": "replicas: 5", "kube-proxy": "priorityClassName: site"}[o.What]
+			if text, err := manifests.Encode(o.List...); err != nil || !strings.Contains(string(text), patched) {
+				t.Errorf("%s is not patched (%v)", o.What, err)
 			}
 		}
 		f, ok := st.(step.File)
