@@ -57,7 +57,7 @@ Every minor below can be built and installed. What holds a minor to kubeadm's ow
   the assertions of manifests/facts_test.go, with or without one.
 - **differential**: kubeadm of that patch runs beside ours, and all that they make is compared ([differences.md](differences.md)). Those in ` + "`make test`" + ` are bold;
   ` + "`make test-differential`" + ` runs all. Older kubeadms cannot be built from their module.
-- **end-to-end**: real hosts, real Kubernetes, no network. Those in ` + "`make test`" + ` are bold.
+- **end-to-end**: real hosts, real Kubernetes, no network, on the runtime that is named (containerd is 1.6, containerd2 is 2.x). Those in ` + "`make test`" + ` are bold.
 
 | minor | newest known | images | gates and flags | goldens | differential | end-to-end |
 |---|---|---|---|---|---|---|
@@ -70,7 +70,11 @@ Every minor below can be built and installed. What holds a minor to kubeadm's ow
 		}
 		for _, r := range runs {
 			if len(in(m.Minor, []string{r.Version})) > 0 {
-				e2e = append(e2e, bold(r.Version+" on "+r.Runtime, r.InTest)+" (`make "+r.Target+"`)")
+				what := r.Version + " on " + r.Runtime
+				if r.Part {
+					what += ", in part"
+				}
+				e2e = append(e2e, bold(what, r.InTest)+" (`make "+r.Target+"`)")
 			}
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", m.Minor, m.LastPatch,
@@ -150,20 +154,26 @@ func trees(file string) ([]string, error) {
 type Run struct {
 	Version, Runtime, Target string
 	InTest                   bool // make test comes by
+	Part                     bool // it chooses among the behaviours
 }
 
 // endToEnd reads the runs out of the Makefile: every recipe that tests below test/e2e, with the version and the runtime that it says in the
 // environment.
 func endToEnd(makefile string) []Run {
-	needs := map[string][]string{}
+	needs, variables := map[string][]string{}, map[string]string{}
 	var runs []Run
 	target := ""
 	for line := range strings.Lines(makefile) {
+		if m := regexp.MustCompile(`^([A-Z0-9_]+)\s*[:?]?=\s*(.*)`).FindStringSubmatch(line); m != nil {
+			variables[m[1]] = m[2]
+			continue
+		}
 		if m := regexp.MustCompile(`^([a-z0-9.-]+):([^=#]*)`).FindStringSubmatch(line); m != nil {
 			target = m[1]
 			needs[target] = append(needs[target], strings.Fields(m[2])...)
 			continue
 		}
+		line = regexp.MustCompile(`\$\(([A-Z0-9_]+)\)`).ReplaceAllStringFunc(line, func(use string) string { return variables[use[2:len(use)-1]] })
 		if !strings.HasPrefix(line, "\t") || !strings.Contains(line, "KUBEBUNDLE_E2E=1") {
 			continue
 		}
@@ -176,7 +186,7 @@ func endToEnd(makefile string) []Run {
 			runtime = m[1]
 		}
 		for _, v := range found {
-			runs = append(runs, Run{Version: v, Runtime: runtime, Target: target})
+			runs = append(runs, Run{Version: v, Runtime: runtime, Target: target, Part: strings.Contains(line, " -run ")})
 		}
 	}
 	var all func(target string) []string

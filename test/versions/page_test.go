@@ -38,10 +38,12 @@ func TestPage(t *testing.T) {
 // TestEndToEnd reads a Makefile as make does: recipes, what a target needs, variables of a target.
 func TestEndToEnd(t *testing.T) {
 	got := endToEnd(`
+E2E = KUBEBUNDLE_E2E=1 go test ./test/e2e
+FEW ?= a|b
 test-e2e: prepare ## real hosts
 	KUBEBUNDLE_E2E=1 go test ./test/e2e
 test-old: prepare
-	KUBEBUNDLE_E2E=1 KUBEBUNDLE_E2E_VERSION=v1.10.6 KUBEBUNDLE_E2E_RUNTIME=docker go test ./test/e2e
+	KUBEBUNDLE_E2E_VERSION=v1.10.6 KUBEBUNDLE_E2E_RUNTIME=docker $(E2E) -run '^($(FEW))$$'
 test-two:
 	for v in v1.35.4 v1.36.3; do KUBEBUNDLE_E2E=1 KUBEBUNDLE_E2E_VERSION=$$v go test ./test/e2e; done
 prepare:
@@ -52,8 +54,8 @@ some: test-e2e
 `)
 	runtime := string(suite.DefaultRuntime)
 	want := []Run{
-		{suite.DefaultVersion, runtime, "test-e2e", true}, {"v1.10.6", "docker", "test-old", false},
-		{"v1.35.4", runtime, "test-two", true}, {"v1.36.3", runtime, "test-two", true},
+		{suite.DefaultVersion, runtime, "test-e2e", true, false}, {"v1.10.6", "docker", "test-old", false, true},
+		{"v1.35.4", runtime, "test-two", true, false}, {"v1.36.3", runtime, "test-two", true, false},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
