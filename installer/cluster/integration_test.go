@@ -208,10 +208,11 @@ func addon() []runtime.Object {
 	}
 }
 
+// The pool has a namespace that its kind does not have, as rendered charts may.
 const realManifest = `
 apiVersion: example.org/v1
 kind: Pool
-metadata: {name: default}
+metadata: {name: default, namespace: cni}
 spec: {size: 3}
 ---
 apiVersion: apps/v1

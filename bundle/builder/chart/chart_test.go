@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
+	chartutil "helm.sh/helm/v4/pkg/chart/v2/util"
 	"k8s.io/apimachinery/pkg/util/version"
 
 	"kubebundle/installer/cluster"
@@ -122,6 +123,37 @@ func TestRender(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, order); diff != "" {
 		t.Errorf("order of objects (-want +got):\n%s", diff)
+	}
+}
+
+// TestHelmCreate renders the chart that `helm create` makes, for the oldest and the newest Kubernetes.
+func TestHelmCreate(t *testing.T) {
+	for _, v := range []string{"v1.10.6", "v1.36.3"} {
+		dir, err := chartutil.Create("web", t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := options(v)
+		o.Set = []string{"ingress.enabled=true", "autoscaling.enabled=true"}
+		m, err := render(t, dir, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		objs, err := cluster.ParseManifest(m.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, o := range objs {
+			got = append(got, o.GetAPIVersion()+" "+o.GetKind())
+		}
+		want := []string{"v1 ServiceAccount", "v1 Service", "apps/v1 Deployment", "autoscaling/v2 HorizontalPodAutoscaler", "networking.k8s.io/v1 Ingress"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: objects (-want +got):\n%s", v, diff)
+		}
+		if len(m.Warnings) != 1 || !strings.Contains(m.Warnings[0], "is left out: it is for test") {
+			t.Errorf("%s: warnings %q", v, m.Warnings)
+		}
 	}
 }
 
