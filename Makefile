@@ -6,7 +6,9 @@ SHELL      := bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 ARCHES  ?= amd64 arm64 arm ppc64le s390x
 HOSTARCH := $(shell go env GOARCH)
-GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
+# install is Go alone. bundler has libzstd in it (docs/adr/0010-libzstd-encodes.md), so it needs a C compiler to be built, and nothing to run.
+GOBUILD := go build -trimpath -buildvcs=false
+LDFLAGS := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 10s
 
 .PHONY: build tools prepare lint test test-short test-unit test-fuzz test-integration test-differential test-e2e test-e2e-newest test-e2e-docker test-v1.10 bench demo clean help
@@ -15,8 +17,8 @@ help: ## this text
 	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
 
 build: ## bin/bundler, and bin/install-linux-ARCH for every arch (ARCHES="amd64 arm64" for fewer)
-	$(GOBUILD) -o bin/bundler ./cmd/bundler
-	for a in $(ARCHES); do GOARCH=$$a GOOS=linux $(GOBUILD) -o bin/install-linux-$$a ./cmd/install; done
+	CGO_ENABLED=1 $(GOBUILD) -tags netgo,osusergo -ldflags '$(LDFLAGS) -extldflags=-static' -o bin/bundler ./cmd/bundler
+	for a in $(ARCHES); do CGO_ENABLED=0 GOARCH=$$a GOOS=linux $(GOBUILD) -ldflags '$(LDFLAGS)' -o bin/install-linux-$$a ./cmd/install; done
 
 tools:
 	cd .ci/tools && go build -buildvcs=false -o ../../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
@@ -34,6 +36,7 @@ UNIT = $$(go list ./... | grep -vE '/test/(e2e|differential)')
 
 test-unit: ## unit tests, CLI scripts, goldens, corpora
 	go test $(UNIT)
+	CGO_ENABLED=0 go test ./bundle/encoder
 
 test-fuzz: ## every fuzz target for FUZZTIME, starting from its corpus
 	grep -rl --include=*_test.go '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r d; do \
@@ -64,7 +67,7 @@ test-v1.10: prepare ## the same with the real Kubernetes v1.10.6 on Docker with 
 	KUBEBUNDLE_E2E_VERSION=v1.10.6 KUBEBUNDLE_E2E_RUNTIME=docker $(E2E)
 
 test: VERSIONS = ci
-test: lint prepare test-unit test-integration test-differential test-e2e ## everything (root)
+test: prepare lint test-unit test-integration test-differential test-e2e ## everything (root)
 
 bench: prepare ## build, import and init against named opponents, as ratios of one run (root)
 	go run ./test/bench

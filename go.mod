@@ -4,6 +4,7 @@ go 1.26.6
 
 require (
 	aead.dev/minisign v0.3.0
+	github.com/DataDog/zstd v1.5.7
 	github.com/cheggaaa/pb/v3 v3.2.1
 	github.com/containerd/containerd/api v1.12.0
 	github.com/containerd/containerd/v2 v2.4.2

@@ -85,6 +85,8 @@ type Payload struct {
 	SHA256       string `json:"sha256"`
 	Uncompressed int64  `json:"uncompressed"`
 	WindowBytes  int64  `json:"windowBytes"`
+	// Encoder names what made it, with its version and its settings: whoever wants the same bytes needs the same one.
+	Encoder string `json:"encoder,omitempty"`
 }
 
 // Requirements is what a host needs, known at build time.

@@ -39,8 +39,8 @@
 // # What a writer promises
 //
 // Same contract, same contents, same options: same bytes. Times are fixed (or SOURCE_DATE_EPOCH), users and modes are
-// fixed, encoder settings are pinned and do not depend on the number of CPUs. The output appears under its name when
-// it is complete and on disk, or not at all.
+// fixed, and an Encoder gives the same bytes under the same name (package encoder has the real one). The output appears
+// under its name when it is complete and on disk, or not at all.
 //
 // # A promise about old bundles
 //

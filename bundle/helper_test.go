@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 type zeros struct{}
@@ -18,3 +20,17 @@ func zeroDigest(n int64) string {
 	_, _ = io.CopyN(h, zeros{}, n) // neither side fails
 	return digestAlgo + hex.EncodeToString(h.Sum(nil))
 }
+
+// testEncoder is bundletest.Encoder for the tests inside this package, which cannot import that one.
+type testEncoder struct{}
+
+func (testEncoder) Name() string { return "test" }
+
+func (testEncoder) Encode(w io.Writer) (Frame, error) {
+	z, err := zstd.NewWriter(w, zstd.WithWindowSize(MaxWindow), zstd.WithEncoderConcurrency(1))
+	return testFrame{z}, err
+}
+
+type testFrame struct{ *zstd.Encoder }
+
+func (f testFrame) Abort() { f.Reset(nil) }

@@ -20,7 +20,7 @@ const whole = "k8s-v1.34.4-linux-amd64.tar.gz"
 func writeParts(t *testing.T, dir string, size int64) *bundle.Result {
 	t.Helper()
 	m := bundletest.Small()
-	res, err := bundle.Write(t.Context(), filepath.Join(dir, whole), &m.Contract, m.Content(), bundle.WriteOptions{Compression: bundle.CompressionFast, PartSize: size})
+	res, err := bundle.Write(t.Context(), filepath.Join(dir, whole), &m.Contract, m.Content(), bundle.WriteOptions{Encoder: bundletest.Encoder{}, PartSize: size})
 	if err != nil {
 		t.Fatal(err)
 	}

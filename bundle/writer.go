@@ -10,20 +10,23 @@ import (
 	"time"
 )
 
-// Compression chooses how much time the payload's encoder takes. The settings behind the names are part of the
-// promise "same inputs, same bytes".
-type Compression string
+// Encoder compresses the payload. Its settings are part of the promise "same inputs, same bytes": equal names must mean
+// equal bytes for equal inputs.
+type Encoder interface {
+	// Name is what the contract says about it, with its version.
+	Name() string
+	// Encode starts a zstd frame whose window is at most MaxWindow.
+	Encode(w io.Writer) (Frame, error)
+}
 
-// All of them use a window of 128 MiB. Measured on v1.34.4 with its node binaries (809 MB uncompressed, one core):
-// fast takes 5 s and gives 245 MB, default takes 41 s and gives 156 MB (gzip layers: 256 MB). Only the slow encoder
-// finds what programs of one source tree share, so there is nothing between.
-const (
-	CompressionFast    Compression = "fast"
-	CompressionDefault Compression = "default"
-)
-
-// Compressions lists the valid values, fastest first.
-func Compressions() []Compression { return []Compression{CompressionFast, CompressionDefault} }
+// Frame is a zstd frame that is being written. Either Close or Abort must be called.
+type Frame interface {
+	io.Writer
+	// Close ends the frame.
+	Close() error
+	// Abort lets go of everything without ending the frame.
+	Abort()
+}
 
 // Content gives the writer what the contract speaks of. The writer calls it from one goroutine at a time, in the order
 // of the output, checks sizes and digests of everything it is given, and closes every reader.
@@ -40,11 +43,11 @@ type Content interface {
 
 // WriteOptions configure Write.
 type WriteOptions struct {
-	Compression Compression      // "" is CompressionDefault
-	ModTime     time.Time        // of every entry; zero is 1980-01-01 UTC
-	PartSize    int64            // cut the file into parts of that many bytes; 0 is one file
-	Progress    func(WriteEvent) // nil discards; called from the writing goroutine
-	Sign        SignFunc         // nil leaves the bundle unsigned
+	Encoder  Encoder          // must be given
+	ModTime  time.Time        // of every entry; zero is 1980-01-01 UTC
+	PartSize int64            // cut the file into parts of that many bytes; 0 is one file
+	Progress func(WriteEvent) // nil discards; called from the writing goroutine
+	Sign     SignFunc         // nil leaves the bundle unsigned
 }
 
 // WriteEvent tells how far the payload is.
@@ -71,7 +74,7 @@ var epoch = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 // Payload and Requirements.DiskBytes, which Write fills in. Files and images are stored in the order of the contract.
 //
 // The compressed payload goes to a nameless temporary file beside path first, because bundle.json comes before it and
-// holds its digest. Memory does not grow with the content: about 300 MiB for the encoder, a few MiB for the rest.
+// holds its digest. Memory does not grow with the content: the encoder's, and a few MiB for the rest.
 // On any error, and when ctx is cancelled, nothing is left behind and an older file at path is as it was.
 //
 // With PartSize the parts and their list take the place of path; see OpenParts.
@@ -128,15 +131,12 @@ func prepare(c *Contract, o *WriteOptions) error {
 	v.head(c)
 	v.files(c)
 	v.images(c)
-	if o.Compression == "" {
-		o.Compression = CompressionDefault
-	}
 	if o.ModTime.IsZero() {
 		o.ModTime = epoch
 	}
 	o.ModTime = o.ModTime.UTC().Truncate(time.Second)
-	if _, err := encoderOptions(o.Compression); err != nil {
-		v.errs = append(v.errs, err)
+	if o.Encoder == nil {
+		v.errs = append(v.errs, errors.New("no encoder"))
 	}
 	return errors.Join(v.errs...)
 }

@@ -11,30 +11,8 @@ import (
 	"io"
 	"sync"
 
-	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sync/errgroup"
 )
-
-// encoderOptions are pinned: a change of any of them changes the bytes of every bundle.
-func encoderOptions(c Compression) ([]zstd.EOption, error) {
-	var level zstd.EncoderLevel
-	switch c {
-	case CompressionFast:
-		level = zstd.SpeedDefault
-	case CompressionDefault:
-		level = zstd.SpeedBestCompression
-	default:
-		return nil, fmt.Errorf("unknown compression %q (known: %v)", c, Compressions())
-	}
-	return []zstd.EOption{
-		zstd.WithEncoderLevel(level),
-		zstd.WithWindowSize(MaxWindow),
-		zstd.WithEncoderCRC(true),
-		// Two, whatever the machine has: matching and entropy coding of consecutive blocks overlap, and the bytes do
-		// not depend on the machine.
-		zstd.WithEncoderConcurrency(2),
-	}, nil
-}
 
 const (
 	chunkSize  = 1 << 20
@@ -210,19 +188,15 @@ func fill(r io.Reader, buf []byte) (n int, err error) {
 }
 
 func (w *payloadWriter) consume(ctx context.Context, f io.Writer, in <-chan chunk) (err error) {
-	opts, err := encoderOptions(w.opts.Compression)
-	if err != nil {
-		return err
-	}
 	sink := &hashWriter{w: f, sum: sha256.New()}
 	buffered := bufio.NewWriterSize(sink, 1<<20)
-	enc, err := zstd.NewWriter(buffered, opts...)
+	enc, err := w.opts.Encoder.Encode(buffered)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			enc.Reset(nil) // ends its goroutines
+			enc.Abort()
 		}
 	}()
 	raw := &countWriter{w: enc}
@@ -264,7 +238,7 @@ func (w *payloadWriter) consume(ctx context.Context, f io.Writer, in <-chan chun
 	}
 	w.contract.Payload = Payload{
 		Path: PayloadName, Size: sink.n, SHA256: digestAlgo + hex.EncodeToString(sink.sum.Sum(nil)),
-		Uncompressed: raw.n, WindowBytes: MaxWindow,
+		Uncompressed: raw.n, WindowBytes: MaxWindow, Encoder: w.opts.Encoder.Name(),
 	}
 	return nil
 }

@@ -72,7 +72,7 @@ func TestWriteFails(t *testing.T) {
 			if err := os.WriteFile(path, []byte("older"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			_, err := Write(t.Context(), path, tc.contract, tc.content, WriteOptions{Compression: CompressionFast})
+			_, err := Write(t.Context(), path, tc.contract, tc.content, WriteOptions{Encoder: testEncoder{}})
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("error %v, want one with %q", err, tc.want)
 			}
@@ -114,7 +114,7 @@ func TestWriteCancelled(t *testing.T) {
 	if err := os.WriteFile(path, []byte("older"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Write(ctx, path, oneLayer(digestOf(nil)), content, WriteOptions{Compression: CompressionFast})
+	_, err := Write(ctx, path, oneLayer(digestOf(nil)), content, WriteOptions{Encoder: testEncoder{}})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("Write = %v", err)
 	}
@@ -138,7 +138,7 @@ func TestTwoWriters(t *testing.T) {
 	}
 	_ = first.file.Close() // what a kill does: the lock goes, the file stays
 	content := fakeContent{[]byte("ELF"), func() (io.ReadCloser, int64, error) { return text("layer"), 5, nil }}
-	if _, err := Write(t.Context(), path, oneLayer(digestOf([]byte("layer"))), content, WriteOptions{}); err != nil {
+	if _, err := Write(t.Context(), path, oneLayer(digestOf([]byte("layer"))), content, WriteOptions{Encoder: testEncoder{}}); err != nil {
 		t.Fatal(err)
 	}
 	list, err := os.ReadDir(dir)
@@ -152,7 +152,7 @@ func TestModTime(t *testing.T) {
 	sums := map[string]bool{}
 	for _, tm := range []time.Time{{}, epoch, time.Unix(1700000000, 0)} {
 		content := fakeContent{[]byte("ELF"), func() (io.ReadCloser, int64, error) { return text("layer"), 5, nil }}
-		res, err := Write(t.Context(), filepath.Join(t.TempDir(), "o"), oneLayer(digestOf([]byte("layer"))), content, WriteOptions{ModTime: tm})
+		res, err := Write(t.Context(), filepath.Join(t.TempDir(), "o"), oneLayer(digestOf([]byte("layer"))), content, WriteOptions{Encoder: testEncoder{}, ModTime: tm})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -207,7 +207,7 @@ func TestMemoryIsFlat(t *testing.T) {
 	content := fakeContent{[]byte("ELF"), func() (io.ReadCloser, int64, error) { return io.NopCloser(io.LimitReader(zeros{}, size)), size, nil }}
 	path := filepath.Join(t.TempDir(), "o.tar.gz")
 	if _, err := Write(t.Context(), path, oneLayer(zeroDigest(size)), content, WriteOptions{
-		Compression: CompressionFast, Progress: func(WriteEvent) { watch() },
+		Encoder: testEncoder{}, Progress: func(WriteEvent) { watch() },
 	}); err != nil {
 		t.Fatal(err)
 	}

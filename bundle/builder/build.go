@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"kubebundle/bundle"
+	"kubebundle/bundle/encoder"
 	"kubebundle/imagestore"
 	"kubebundle/manifests"
 )
@@ -42,6 +43,10 @@ func (b *Builder) Gather(ctx context.Context, p *Plan) error {
 // Build does what a plan says. On any error nothing is left at the output; what was pulled stays in the store's cache,
 // so that the next try goes on from there.
 func (b *Builder) Build(ctx context.Context, p *Plan) (*Result, error) {
+	enc, err := encoder.New(p.req.Compression)
+	if err != nil {
+		return nil, err
+	}
 	if p.gathered == nil {
 		if err := b.Gather(ctx, p); err != nil {
 			return nil, err
@@ -65,7 +70,7 @@ func (b *Builder) Build(ctx context.Context, p *Plan) (*Result, error) {
 			track := newTracker(c, c.Entries())
 			var err error
 			written, err = bundle.Write(gctx, p.Output, c, content, bundle.WriteOptions{
-				Compression: p.req.Compression, ModTime: p.req.ModTime, PartSize: p.req.PartSize, Sign: p.req.Sign,
+				Encoder: enc, ModTime: p.req.ModTime, PartSize: p.req.PartSize, Sign: p.req.Sign,
 				Progress: func(e bundle.WriteEvent) { b.tell(track.event(e)) },
 			})
 			if !content.retry(err) {

@@ -17,6 +17,7 @@ import (
 	"kubebundle/bundle"
 	"kubebundle/bundle/builder"
 	"kubebundle/bundle/builder/buildertest"
+	"kubebundle/bundle/encoder"
 	"kubebundle/bundle/needs"
 	"kubebundle/imagestore"
 	"kubebundle/release"
@@ -64,7 +65,7 @@ func newEnv(t *testing.T, v string, arch release.Arch) *env {
 	e.req = builder.Request{
 		Version: parsed, Arch: arch, Manifests: []string{filepath.Join(e.dir, "flannel.yml")},
 		Installer: filepath.Join(e.dir, "install"), Output: filepath.Join(t.TempDir(), "out.tar.gz"),
-		Compression: bundle.CompressionFast, Builder: "v0-test",
+		Compression: encoder.Fast, Builder: "v0-test",
 	}
 	return e
 }

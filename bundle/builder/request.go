@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 
 	"kubebundle/bundle"
+	"kubebundle/bundle/encoder"
 	"kubebundle/bundle/trust"
 	"kubebundle/imagestore"
 	"kubebundle/release"
@@ -32,12 +33,12 @@ type Request struct {
 	// AllowForeign names images of the user's in whose layers programs for other architectures may be.
 	AllowForeign []string
 
-	Installer   string             // path of `install` for Arch; only a plan that is not built may lack it
-	Output      string             // path of the .tar.gz
-	Compression bundle.Compression // "" is bundle.CompressionDefault
-	ModTime     time.Time          // of every entry; zero is bundle's own fixed time
-	PartSize    int64              // of the parts of the output, in bytes; 0 is one file
-	Builder     string             // version of the program, for the contract
+	Installer   string              // path of `install` for Arch; only a plan that is not built may lack it
+	Output      string              // path of the .tar.gz
+	Compression encoder.Compression // "" is encoder.Default
+	ModTime     time.Time           // of every entry; zero is bundle's own fixed time
+	PartSize    int64               // of the parts of the output, in bytes; 0 is one file
+	Builder     string              // version of the program, for the contract
 
 	Sign        bundle.SignFunc // nil leaves the bundle unsigned
 	TrustedKeys trust.Keys      // pinned into the installer

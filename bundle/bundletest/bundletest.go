@@ -126,7 +126,7 @@ func (m *Maker) blob(mediaType string, v any) bundle.Descriptor {
 func (m *Maker) Write(tb testing.TB, dir string) string {
 	tb.Helper()
 	path := filepath.Join(dir, m.Contract.Name()+".tar.gz")
-	if _, err := bundle.Write(context.Background(), path, &m.Contract, m.Content(), bundle.WriteOptions{Compression: bundle.CompressionFast, Sign: m.Sign}); err != nil {
+	if _, err := bundle.Write(context.Background(), path, &m.Contract, m.Content(), bundle.WriteOptions{Encoder: Encoder{}, Sign: m.Sign}); err != nil {
 		tb.Fatal(err)
 	}
 	return path

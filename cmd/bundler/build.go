@@ -18,6 +18,7 @@ import (
 
 	"kubebundle/bundle"
 	"kubebundle/bundle/builder"
+	"kubebundle/bundle/encoder"
 	"kubebundle/bundle/trust"
 	"kubebundle/imagestore"
 	"kubebundle/release"
@@ -99,7 +100,7 @@ the keys has signed.
 	fs.StringVar(&f.outputDir, "output-dir", ".", "`folder` to write to")
 	fs.StringVar(&f.outputFile, "output-file", "", "`file` to write instead, for one architecture")
 	fs.StringVar(&f.installer, "installer", "", "`path` of the installer to pack; %ARCH stands for the architecture (default: install-linux-ARCH beside this program)")
-	fs.StringVar(&f.compression, "compression", string(bundle.CompressionDefault), "`effort` of the encoder, fast or default; fast is 8 times quicker and the file 1.5 times as large")
+	fs.StringVar(&f.compression, "compression", string(encoder.Default), "`effort` of the encoder: fast, default or best")
 	fs.StringVar(&f.split, "split", "", "cut each bundle into parts of this `size`, as in 4GB (the most that FAT holds is 4GiB less one byte) or 700MB")
 	f.signing.add(fs)
 	fs.StringArrayVar(&f.trustedKeys, "trusted-key", nil, "public `key`, a file or the key itself, that the bundle's installer demands of every bundle; repeat it")
@@ -249,8 +250,8 @@ func (a *app) requests(cmd *cobra.Command, f *buildFlags) ([]builder.Request, er
 	if len(sel.arches) > 1 && f.installer != "" && !strings.Contains(f.installer, "%ARCH") {
 		return nil, usageHint(cmd, "--installer names one program, but there are %d architectures; write %%ARCH in its place", len(sel.arches))
 	}
-	if !slices.Contains(bundle.Compressions(), bundle.Compression(f.compression)) {
-		return nil, usageHint(cmd, "--compression %q: want one of %v", f.compression, bundle.Compressions())
+	if !slices.Contains(encoder.Compressions(), encoder.Compression(f.compression)) {
+		return nil, usageHint(cmd, "--compression %q: want one of %v", f.compression, encoder.Compressions())
 	}
 	if f.jobs < 1 || f.retries < 0 {
 		return nil, usageHint(cmd, "--jobs must be at least 1 and --retries at least 0")
@@ -296,7 +297,7 @@ func (a *app) requests(cmd *cobra.Command, f *buildFlags) ([]builder.Request, er
 			Manifests: f.manifests, Charts: f.charts, Images: images, Includes: includes, NoCrictl: f.noCrictl, AllowForeign: f.foreign,
 			Installer:   strings.ReplaceAll(f.installer, "%ARCH", string(arch)),
 			Output:      f.outputFile,
-			Compression: bundle.Compression(f.compression), ModTime: epoch, PartSize: split, Builder: programVersion(),
+			Compression: encoder.Compression(f.compression), ModTime: epoch, PartSize: split, Builder: programVersion(),
 			Sign: sign, TrustedKeys: keys, NoUpstreamSignatures: f.noUpstream,
 		}
 		if r.Installer == "" && !f.dryRun { // a dry run needs none

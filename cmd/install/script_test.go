@@ -236,7 +236,7 @@ func makeBundles(t *testing.T, dir string) string {
 	}
 	inParts := fill(runtime.GOARCH, "")
 	path := filepath.Join(dir, "parts.tar.gz")
-	if _, err := bundle.Write(t.Context(), path, &inParts.Contract, inParts.Content(), bundle.WriteOptions{Compression: bundle.CompressionFast, PartSize: 3000}); err != nil {
+	if _, err := bundle.Write(t.Context(), path, &inParts.Contract, inParts.Content(), bundle.WriteOptions{Encoder: bundletest.Encoder{}, PartSize: 3000}); err != nil {
 		t.Fatal(err)
 	}
 	return whole

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"kubebundle/bundle"
+	"kubebundle/bundle/bundletest"
 )
 
 // texts is the content of a bundle of small files.
@@ -58,7 +59,7 @@ func smallBundle(t *testing.T, files map[string]string) *bundle.Bundle {
 		c.Files = append(c.Files, file(p, files[p]))
 	}
 	path := filepath.Join(t.TempDir(), "k8s-"+testVersion+"-linux-amd64.tar.gz")
-	if _, err := bundle.Write(t.Context(), path, c, content, bundle.WriteOptions{Compression: bundle.CompressionFast}); err != nil {
+	if _, err := bundle.Write(t.Context(), path, c, content, bundle.WriteOptions{Encoder: bundletest.Encoder{}}); err != nil {
 		t.Fatal(err)
 	}
 	b, err := bundle.OpenArchive(path)

@@ -11,26 +11,27 @@ import (
 	"strings"
 
 	"kubebundle/bundle"
+	"kubebundle/bundle/encoder"
 	"kubebundle/test/lab/upstream"
 )
 
 // build is the first part: who makes the better file of the same content.
 func (b *bench) build(ctx context.Context) error {
 	list := []contender{b.opponent(crane, craneRecipe), b.opponent(skopeo, skopeoRecipe)}
-	for _, c := range bundle.Compressions() {
+	for _, c := range encoder.Compressions() {
 		name := ourDefault
-		if c != bundle.CompressionDefault {
+		if c != encoder.Default {
 			name += " --compression " + string(c)
 		}
 		list = append(list, contender{name: name, run: func(ctx context.Context, _ int) (sample, error) {
-			return b.buildBundle(ctx, c, c == bundle.CompressionDefault)
+			return b.buildBundle(ctx, c, c == encoder.Default)
 		}})
 	}
 	return contest(ctx, b.log, b.runs, list, b.results)
 }
 
 // buildBundle builds a bundle with an empty cache. One that is kept is what the other parts use.
-func (b *bench) buildBundle(ctx context.Context, c bundle.Compression, keep bool) (s sample, err error) {
+func (b *bench) buildBundle(ctx context.Context, c encoder.Compression, keep bool) (s sample, err error) {
 	dir, err := os.MkdirTemp(b.dir, "bundler-")
 	if err != nil {
 		return s, err

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"kubebundle/bundle"
+	"kubebundle/bundle/encoder"
 )
 
 // importing is the second part: who brings the images into a daemon sooner. Every run has a daemon of its own whose store is empty,
@@ -115,7 +115,7 @@ func (b *bench) extracted(ctx context.Context) (string, error) {
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
-	if err := b.needBundle(ctx, bundle.CompressionDefault); err != nil {
+	if err := b.needBundle(ctx, encoder.Default); err != nil {
 		return "", err
 	}
 	_, _, err := command(ctx, "tar", "-xzf", b.bundleFile(), "-C", b.dir)

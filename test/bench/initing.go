@@ -13,7 +13,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"kubebundle/bundle"
+	"kubebundle/bundle/encoder"
 	"kubebundle/test/lab/clusters"
 	"kubebundle/test/lab/hosts"
 )
@@ -31,7 +31,7 @@ func (b *bench) initing(ctx context.Context) (err error) {
 		return fmt.Errorf("lab %[1]s has a host %[2]s (away with it: %[3]s=%[1]s go run ./test/lab down)", os.Getenv(hosts.EnvID), there[0].Name, hosts.EnvID)
 	}
 	// After a build it is the default one; alone, the effort of the encoder is nothing that this part could notice.
-	if err := b.needBundle(ctx, bundle.CompressionFast); err != nil {
+	if err := b.needBundle(ctx, encoder.Fast); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.noNetwork(context.WithoutCancel(ctx))) }()

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"kubebundle/bundle"
+	"kubebundle/bundle/encoder"
 	"kubebundle/test/lab/clusters"
 	"kubebundle/test/lab/hosts"
 	"kubebundle/test/lab/upstream"
@@ -171,7 +171,7 @@ func (b *bench) ownProduct(ctx context.Context) error {
 }
 
 // needBundle builds the bundle that the later parts use, if there is none yet.
-func (b *bench) needBundle(ctx context.Context, c bundle.Compression) error {
+func (b *bench) needBundle(ctx context.Context, c encoder.Compression) error {
 	if _, err := os.Stat(b.bundleFile()); err == nil {
 		return nil
 	}

@@ -26,9 +26,13 @@ func (e *Env) BuildPrograms(ctx context.Context) (Programs, error) {
 	dir := filepath.Join(e.Dir, "product-"+e.Lab.Net.Bridge)
 	p := Programs{Bundler: filepath.Join(dir, "bundler"), Installer: filepath.Join(dir, "install-linux-"+runtime.GOARCH)}
 	for out, pkg := range map[string]string{p.Bundler: "./cmd/bundler", p.Installer: "./cmd/install"} {
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version=lab", "-o", out+".part", pkg)
+		ldflags, cgo := "-s -w -X main.version=lab", "0"
+		if out == p.Bundler {
+			ldflags, cgo = ldflags+" -extldflags=-static", "1"
+		}
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "netgo,osusergo", "-ldflags", ldflags, "-o", out+".part", pkg)
 		cmd.Dir = e.Builder.Module
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED="+cgo)
 		if msg, err := cmd.CombinedOutput(); err != nil {
 			return p, fmt.Errorf("go build %s: %w\n%s", pkg, err, msg)
 		}
