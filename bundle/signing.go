@@ -26,8 +26,8 @@ type Unsigned struct {
 type SignFunc func(Unsigned) ([]byte, error)
 
 // Sign puts a signature into a bundle, a folder or a .tar.gz, or replaces the one that is there. Everything in the
-// bundle is verified first: a signature vouches for all of it. Of a .tar.gz only the small members in front of the
-// payload are written anew, the rest is copied as it is, and the result is what Write would have made with the same
+// bundle is verified first: a signature vouches for all of it. Of a .tar.gz only the gzip member with the contract is
+// written anew, the rest is copied as it is, and the result is what Write would have made with the same
 // WriteOptions.Sign. The new file takes the old one's place when it is complete and on disk, or not at all.
 // Result.Size and SHA256 are of the .tar.gz; a folder has none.
 func Sign(ctx context.Context, path string, sign SignFunc) (*Result, error) {
@@ -91,22 +91,31 @@ func (b *Bundle) copySigned(ctx context.Context, out io.Writer, sig []byte) erro
 		return err
 	}
 	defer func() { _ = f.Close() }() // only read from
-	// gzip takes single bytes from an io.ByteReader, so that what follows a member is left untouched.
-	in := bufio.NewReaderSize(&ctxReader{ctx: ctx, r: f}, 1<<20)
-	front, err := gzip.NewReader(in)
+	raw := &countReader{r: &ctxReader{ctx: ctx, r: f}}
+	// gzip takes no more of a bufio.Reader than a member has.
+	in := bufio.NewReaderSize(raw, 1<<20)
+	member, err := gzip.NewReader(in)
 	if err != nil {
 		return err
 	}
-	front.Multistream(false)
-	buffered := bufio.NewWriterSize(out, 1<<20)
-	if err := b.copyFront(buffered, tar.NewReader(front), sig); err != nil {
+	member.Multistream(false)
+	if _, err := io.Copy(io.Discard, member); err != nil {
 		return err
 	}
-	if n, err := io.Copy(io.Discard, front); err != nil || n > 0 {
-		if err == nil {
-			err = errors.New("the payload is not a gzip member of its own: the file was packed by something else than `bundler build`; sign the unpacked folder")
-		}
+	buffered := bufio.NewWriterSize(out, 1<<20)
+	first := raw.n - int64(in.Buffered()) // the installer's member
+	if _, err := io.Copy(buffered, io.NewSectionReader(f, 0, first)); err != nil {
 		return err
+	}
+	if err := member.Reset(in); err != nil {
+		return errForeign
+	}
+	member.Multistream(false)
+	if err := b.copyFront(buffered, tar.NewReader(member), sig); err != nil {
+		return err
+	}
+	if n, err := io.Copy(io.Discard, member); err != nil || n > 0 {
+		return errors.Join(err, errForeign)
 	}
 	if _, err := io.Copy(buffered, in); err != nil {
 		return err
@@ -114,7 +123,20 @@ func (b *Bundle) copySigned(ctx context.Context, out io.Writer, sig []byte) erro
 	return buffered.Flush()
 }
 
-// copyFront copies the first gzip member: everything up to the payload's header. The signature comes behind the
+var errForeign = errors.New("its gzip members are not those of `bundler build`: it was packed by something else; sign the unpacked folder")
+
+type countReader struct {
+	r io.Reader
+	n int64
+}
+
+func (c *countReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// copyFront copies the second gzip member: from the contract to the payload's header. The signature comes behind the
 // contract, as Write puts it.
 func (b *Bundle) copyFront(out io.Writer, in *tar.Reader, sig []byte) error {
 	gz, err := gzip.NewWriterLevel(out, gzip.BestCompression)
@@ -122,15 +144,13 @@ func (b *Bundle) copyFront(out io.Writer, in *tar.Reader, sig []byte) error {
 		return err
 	}
 	a := &archiveWriter{tw: tar.NewWriter(gz), top: b.contract.Name()}
-	for {
+	for first := true; ; first = false {
 		h, err := in.Next()
-		if err != nil {
-			return err
+		if err != nil || first != (filepath.Base(h.Name) == ContractName) {
+			return errForeign
 		}
 		a.opts.ModTime = h.ModTime
 		switch name := filepath.Base(h.Name); {
-		case h.Typeflag == tar.TypeDir:
-			err = a.folder()
 		case name == PayloadName:
 			if err := a.header(name, h.Mode, h.Size); err != nil {
 				return err

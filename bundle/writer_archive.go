@@ -3,7 +3,6 @@ package bundle
 import (
 	"archive/tar"
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,13 +10,46 @@ import (
 	"hash"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/klauspost/compress/gzip"
 )
 
-// writeArchive writes the .tar.gz around a finished payload: one gzip member with the small files, deflated, and one
-// with the payload, stored.
-func writeArchive(ctx context.Context, f io.Writer, c *Contract, content Content, payload io.Reader, o WriteOptions) (*Result, error) {
+// deflateInstall makes the first gzip member: the top folder and the installer. Nothing of it depends on the payload, so
+// that it can be made beside it; at the highest level it takes longer than a quick payload.
+func deflateInstall(ctx context.Context, f io.Writer, c *Contract, content Content, o WriteOptions) error {
+	buffered := bufio.NewWriterSize(f, 1<<20)
+	level := gzip.BestCompression
+	if o.QuickDeflate {
+		level = gzip.BestSpeed
+	}
+	gz, err := gzip.NewWriterLevel(buffered, level)
+	if err != nil {
+		return err
+	}
+	a := &archiveWriter{tw: tar.NewWriter(gz), top: c.Name(), opts: o}
+	if err := a.folder(); err != nil {
+		return err
+	}
+	for _, out := range c.Outer {
+		if out.Path == InstallName {
+			if err := a.outer(ctx, content, out); err != nil {
+				return err
+			}
+		}
+	}
+	if err := a.tw.Flush(); err != nil { // pads the last block; the tar goes on in the next member
+		return err
+	}
+	if err := gz.Close(); err != nil {
+		return err
+	}
+	return buffered.Flush()
+}
+
+// writeArchive writes the .tar.gz around a finished payload: the gzip member of deflateInstall, one with the other small
+// files, deflated, and one with the payload, stored.
+func writeArchive(ctx context.Context, f io.Writer, c *Contract, content Content, install, payload io.Reader, o WriteOptions) (*Result, error) {
 	contract, err := c.Encode()
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", ContractName, err)
@@ -25,21 +57,15 @@ func writeArchive(ctx context.Context, f io.Writer, c *Contract, content Content
 	sums := sumsFile(c, contract)
 	sink := newHashWriter(f)
 	buffered := bufio.NewWriterSize(sink, 1<<20)
+	if _, err := io.Copy(buffered, install); err != nil {
+		return nil, fmt.Errorf("copy %s: %w", InstallName, err)
+	}
 	gz, err := gzip.NewWriterLevel(buffered, gzip.BestCompression)
 	if err != nil {
 		return nil, err
 	}
 	current := &switchWriter{w: gz}
 	a := &archiveWriter{tw: tar.NewWriter(current), top: c.Name(), opts: o}
-	if err := a.folder(); err != nil {
-		return nil, err
-	}
-	first, rest := splitOuter(c.Outer)
-	for _, out := range first {
-		if err := a.outer(ctx, content, out); err != nil {
-			return nil, err
-		}
-	}
 	if err := a.bytes(ContractName, contract); err != nil {
 		return nil, err
 	}
@@ -55,7 +81,7 @@ func writeArchive(ctx context.Context, f io.Writer, c *Contract, content Content
 	if err := a.bytes(SumsName, sums); err != nil {
 		return nil, err
 	}
-	for _, out := range rest {
+	for _, out := range besideInstall(c.Outer) {
 		if err := a.outer(ctx, content, out); err != nil {
 			return nil, err
 		}
@@ -86,17 +112,17 @@ func writeArchive(ctx context.Context, f io.Writer, c *Contract, content Content
 	return &Result{Size: sink.n, SHA256: sink.digest(), Contract: c}, nil
 }
 
-// splitOuter puts install before the contract, so that whoever unpacks only the beginning has what he needs to go on.
-func splitOuter(outer []File) (first, rest []File) {
+// besideInstall are the other outer files, in order. The installer comes before the contract, so that whoever unpacks only
+// the beginning has what he needs to go on.
+func besideInstall(outer []File) []File {
+	var rest []File
 	for _, f := range outer {
-		if f.Path == InstallName {
-			first = append(first, f)
-		} else {
+		if f.Path != InstallName {
 			rest = append(rest, f)
 		}
 	}
-	slices.SortFunc(rest, func(a, b File) int { return bytes.Compare([]byte(a.Path), []byte(b.Path)) })
-	return first, rest
+	slices.SortFunc(rest, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	return rest
 }
 
 type archiveWriter struct {

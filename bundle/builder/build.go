@@ -70,7 +70,7 @@ func (b *Builder) Build(ctx context.Context, p *Plan) (*Result, error) {
 			track := newTracker(c, c.Entries())
 			var err error
 			written, err = bundle.Write(gctx, p.Output, c, content, bundle.WriteOptions{
-				Encoder: enc, ModTime: p.req.ModTime, PartSize: p.req.PartSize, Sign: p.req.Sign,
+				Encoder: enc, QuickDeflate: p.req.Compression == encoder.Fast, ModTime: p.req.ModTime, PartSize: p.req.PartSize, Sign: p.req.Sign,
 				Progress: func(e bundle.WriteEvent) { b.tell(track.event(e)) },
 			})
 			if !content.retry(err) {
