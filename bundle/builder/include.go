@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -47,13 +48,16 @@ func (p *Plan) addIncludes(list []Include) error {
 		}
 	}
 	slices.SortFunc(p.Files, func(a, b PlannedFile) int { return strings.Compare(a.Dest, b.Dest) })
-	for i := 1; i < len(p.Files); i++ {
-		a, b := p.Files[i-1], p.Files[i]
-		switch {
-		case a.Dest == b.Dest:
-			errs = append(errs, fmt.Errorf("include %s: %s goes to %s as well", b.Source, a.Source, b.Dest))
-		case strings.HasPrefix(b.Dest, a.Dest+"/"):
-			errs = append(errs, fmt.Errorf("include %s: it would go to %s, but %s is the file %s", b.Source, b.Dest, a.Dest, a.Source))
+	at := map[string]PlannedFile{}
+	for _, f := range p.Files {
+		if other, taken := at[f.Dest]; taken {
+			errs = append(errs, fmt.Errorf("include %s: %s goes to %s as well", f.Source, other.Source, f.Dest))
+		}
+		at[f.Dest] = f
+		for dir := path.Dir(f.Dest); dir != "/"; dir = path.Dir(dir) { // files come after the folders that they are in
+			if other, taken := at[dir]; taken {
+				errs = append(errs, fmt.Errorf("include %s: it would go to %s, but %s is the file %s", f.Source, f.Dest, dir, other.Source))
+			}
 		}
 	}
 	return errors.Join(errs...)
