@@ -92,35 +92,43 @@ func TestScanStrings(t *testing.T) {
 	}{
 		"argument": {
 			"apiVersion: apps/v1\nkind: Deployment\nspec:\n  containers:\n  - name: a\n    image: op:1\n    args:\n    - --reloader=quay.io/x/reloader:v1\n    - --listen=:8080\n    - --url=http://a.example/b:1\n",
-			[]string{"op:1@6"}, []string{"quay.io/x/reloader:v1@8"},
+			[]string{"op:1@6"},
+			[]string{"quay.io/x/reloader:v1@8"},
 		},
 		"environment": {
 			"apiVersion: apps/v1\nkind: Deployment\nspec:\n  containers:\n  - name: a\n    image: op:1\n    env:\n    - {name: RELATED_IMAGE_PROXY, value: \"proxy:2\"}\n    - {name: SIDE, value: \"quay.io/x/side@sha256:" + strings.Repeat("0", 64) + "\"}\n",
-			[]string{"op:1@6", "proxy:2@8"}, []string{"quay.io/x/side@sha256:" + strings.Repeat("0", 64) + "@9"},
+			[]string{"op:1@6", "proxy:2@8"},
+			[]string{"quay.io/x/side@sha256:" + strings.Repeat("0", 64) + "@9"},
 		},
 		"manifest in a ConfigMap": {
 			"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  pod.yaml: |\n    # a helper\n    apiVersion: v1\n    kind: Pod\n    spec:\n      containers:\n      - name: h\n        image: helper:1\n      - name: without\n",
-			[]string{"helper:1@12"}, nil,
+			[]string{"helper:1@12"},
+			nil,
 		},
 		"JSON manifest in a ConfigMap": {
 			"apiVersion: v1\nkind: ConfigMap\ndata:\n  pod.json: '{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"spec\":{\"containers\":[{\"name\":\"h\",\"image\":\"helper:1\"}]}}'\n",
-			[]string{"helper:1@4"}, nil,
+			[]string{"helper:1@4"},
+			nil,
 		},
 		"template in a ConfigMap": {
 			"apiVersion: v1\nkind: ConfigMap\ndata:\n  t: |\n    {{ if .X }}\n    containers:\n    - image: helper:1\n    - image: {{ .Image }}\n    {{ end }}\n",
-			nil, []string{"helper:1@7"},
+			nil,
+			[]string{"helper:1@7"},
 		},
 		"custom resource": {
 			"apiVersion: x.io/v1\nkind: Thing\nspec:\n  sidecarImage: quay.io/x/y:1\n  baseImage: debian\n  store: {image: {repository: quay.io/x/z, tag: \"2\"}}\n  git: {repository: \"https://git.example/z\", tag: \"2\"}\n  containers: [{name: changed, resources: {}}]\n",
-			[]string{"quay.io/x/y:1@4", "quay.io/x/z:2@6"}, nil,
+			[]string{"quay.io/x/y:1@4", "quay.io/x/z:2@6"},
+			nil,
 		},
 		"defaults of a CRD": {
 			"apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nspec:\n  versions:\n  - schema:\n      openAPIV3Schema:\n        properties:\n          image:\n            description: image to run\n            default: quay.io/x/y:1\n          default: {type: string}\n          containers:\n            type: array\n            default:\n            - {name: a, image: \"z:1\"}\n",
-			[]string{"quay.io/x/y:1@10", "z:1@15"}, nil,
+			[]string{"quay.io/x/y:1@10", "z:1@15"},
+			nil,
 		},
 		"typed list": {
 			"apiVersion: v1\nkind: PodList\nitems:\n- spec: {containers: [{name: a, image: \"a:1\"}]}\n",
-			[]string{"a:1@4"}, nil,
+			[]string{"a:1@4"},
+			nil,
 		},
 		"annotation": {
 			"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  annotations:\n    last: '{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"spec\":{\"containers\":[{\"name\":\"h\",\"image\":\"old:1\"}]}}'\n",
