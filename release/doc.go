@@ -29,6 +29,13 @@
 //     month, and most change nothing but the version; refusing them would make every release of this program stale in weeks.
 //   - An architecture that a version was never published for is an error that lists those that it was.
 //
+// # Gates and flags
+//
+// knobs.txt lists every feature gate and every flag of the kubelet and of the control plane's programs with the minors that know it, and since
+// when a gate is locked. test/trees reads it from the source of one patch of each minor. A program that is given one that it does not know
+// does not start, so [Release.CheckGate] and [Release.CheckFlag] tell before it is given any. They refuse only what they are sure of: a gate of
+// a later minor passes for a patch that is newer than the one that was read, and for a minor that is not known everything does.
+//
 // # Layout of catalog.yaml
 //
 // One entry per minor. Its `patches` are changes: an entry at `from` holds until the next one and names only what differs. `archSuffix`

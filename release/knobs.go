@@ -18,9 +18,11 @@ import (
 //go:embed knobs.txt
 var knobsText string
 
-// Programs whose flags are known.
+// Kubelet is the program's name for CheckFlag; those of the control plane are called like their components.
+const Kubelet = "kubelet"
+
+// The other kinds of knobs.txt, beside the names of programs.
 const (
-	Kubelet     = "kubelet"
 	kindGate    = "gate"
 	kindKubeadm = "kubeadm-gate"
 )
@@ -92,14 +94,11 @@ func parseKnobs(text string) (*knobTable, error) {
 
 // KnobError is a feature gate or a flag that a version of Kubernetes refuses: the program that is given it does not start.
 type KnobError struct {
-	What    string // "feature gate X", "kubelet flag --x"
-	Version string // v1.34.4
-	Reason  string
+	What   string // "feature gate X", "kubelet flag --x"
+	Reason string // "Kubernetes v1.34.4 does not know it any more: v1.26 removed it"
 }
 
-func (e *KnobError) Error() string {
-	return fmt.Sprintf("%s: %s", e.What, e.Reason)
-}
+func (e *KnobError) Error() string { return e.What + ": " + e.Reason }
 
 // CheckGate says whether the programs of this version accept a feature gate with this value: a *KnobError where they would not start.
 func (r *Release) CheckGate(name string, on bool) error {
@@ -112,7 +111,7 @@ func (r *Release) CheckKubeadmGate(name string, on bool) error {
 }
 
 // CheckFlag says whether a program (kubelet, kube-apiserver, kube-controller-manager, kube-scheduler) of this version knows a flag, its name
-// without dashes. Of other programs nothing is known, and nothing is refused.
+// without the leading dashes. Of other programs nothing is known, and nothing is refused.
 func (r *Release) CheckFlag(program, name string) error {
 	// The programs take an underscore for a dash.
 	return r.checkKnob(program, strings.ReplaceAll(name, "_", "-"), program+" flag --"+name, "")
@@ -129,7 +128,7 @@ func (r *Release) checkKnob(kind, name, what, value string) error {
 		return nil
 	}
 	refuse := func(format string, args ...any) error {
-		return &KnobError{What: what, Version: Tag(r.Version), Reason: fmt.Sprintf(format, args...)}
+		return &KnobError{What: what, Reason: fmt.Sprintf(format, args...)}
 	}
 	k := names[name]
 	for pattern, other := range names { // audit-*-mode
