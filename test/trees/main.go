@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -122,7 +123,7 @@ func spans(minors []uint) string {
 			j++
 		}
 		if i == j {
-			out = append(out, fmt.Sprint(minors[i]))
+			out = append(out, strconv.FormatUint(uint64(minors[i]), 10))
 		} else {
 			out = append(out, fmt.Sprintf("%d-%d", minors[i], minors[j]))
 		}

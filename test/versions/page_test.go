@@ -54,8 +54,10 @@ some: test-e2e
 `)
 	runtime := string(suite.DefaultRuntime)
 	want := []Run{
-		{suite.DefaultVersion, runtime, "test-e2e", true, false}, {"v1.10.6", "docker", "test-old", false, true},
-		{"v1.35.4", runtime, "test-two", true, false}, {"v1.36.3", runtime, "test-two", true, false},
+		{Version: suite.DefaultVersion, Runtime: runtime, Target: "test-e2e", InTest: true},
+		{Version: "v1.10.6", Runtime: "docker", Target: "test-old", Part: true},
+		{Version: "v1.35.4", Runtime: runtime, Target: "test-two", InTest: true},
+		{Version: "v1.36.3", Runtime: runtime, Target: "test-two", InTest: true},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
