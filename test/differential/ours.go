@@ -213,7 +213,8 @@ func (m *machine) run(ctx context.Context, server http.Handler, phases []phase.P
 	}
 	for _, p := range phases {
 		switch p.(type) {
-		case phase.Preflight, phase.InstallBinaries, phase.LoadImages, phase.ServiceRoute, phase.ExtraManifests, phase.ShowJoinCommand:
+		case phase.Preflight, phase.InstallBinaries, phase.LoadImages, phase.KeepBundle, phase.IncludeFiles, phase.ServiceRoute,
+			phase.ExtraManifests, phase.ShowJoinCommand: // of the bundle, the runtime and the terminal: kubeadm has nothing like them
 			continue
 		}
 		steps, err := p.Plan(ctx, m.state, m)
