@@ -29,8 +29,8 @@ func Table() []Row {
 			Why: "on a host without a default route the kubelet finds no address of its own, and the node gets no InternalIP",
 		},
 		{
-			Artefact: "ConfigMap kube-system/kubelet-config", Path: "data.kubelet.resolvConf", Kubeadm: `"/run/systemd/resolve/resolv.conf"`,
-			Why: "where resolv.conf is depends on the host: each node's config.yaml says it, not the configuration of all nodes",
+			Artefact: "ConfigMap kube-system/kubelet-config", Path: "data.kubelet.resolvConf", Kubeadm: `"/run/systemd/resolve/resolv.conf"`, To: 36,
+			Why: "where resolv.conf is depends on the host: each node's config.yaml says it, not the configuration of all nodes; kubeadm does so since v1.37",
 		},
 		{
 			Artefact: "ConfigMap kube-system/kubeadm-config", Path: "data.ClusterConfiguration.apiServer.extraArgs.authorization-mode", Kubeadm: `"Node,RBAC"`, To: 29,
