@@ -16,7 +16,7 @@ import (
 var machinePackages = []string{
 	"ca-certificates", "curl", "debootstrap", "dpkg-dev", "gcc", "gcc-aarch64-linux-gnu", "iproute2", "kmod", "libc6-dev", "libc6-dev-arm64-cross",
 	"libseccomp-dev", "make", "minisign", "nftables",
-	"pkg-config", "procps", "skopeo", "systemd", "systemd-container", "util-linux", "zstd",
+	"pkg-config", "procps", "qemu-user-static", "skopeo", "systemd", "systemd-container", "util-linux", "zstd",
 }
 
 func prepareCmd(log *slog.Logger) *cobra.Command {

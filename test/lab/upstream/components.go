@@ -92,7 +92,20 @@ func (b *Builder) kubernetesImage(ctx context.Context, c release.Component, vers
 	if c == release.Proxy {
 		err = b.addTools(ctx, &r, arch)
 	}
+	if c == release.Proxy && sets[0].gopath && arch != "amd64" && err == nil {
+		err = b.addEmulator(&r, arch)
+	}
 	return r, err
+}
+
+// addEmulator puts below an image's own layer what upstream's build of other architectures left in its base through v1.15: the emulator in which the
+// base was made, a program of the building machine (k8s.io/kubernetes/build/debian-base/Dockerfile.build).
+func (b *Builder) addEmulator(r *recipe, arch string) error {
+	machine := map[string]string{"arm": "arm", "arm64": "aarch64", "ppc64le": "ppc64le", "s390x": "s390x"}[arch] // as qemu names them
+	name := "qemu-" + machine + "-static"
+	l, err := b.fileLayer("emulator", map[string]string{"usr/bin/" + name: "/usr/bin/" + name}, nil)
+	r.layers = append([]store.Layer{r.layers[0], l}, r.layers[1:]...)
+	return err
 }
 
 // one is an image with programs of a set; the first is what it runs.
