@@ -17,7 +17,7 @@ help: ## this text
 	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
 
 build: ## bin/bundler, and bin/install-linux-ARCH for every arch (ARCHES="amd64 arm64" for fewer)
-	CGO_ENABLED=1 $(GOBUILD) -tags netgo,osusergo -ldflags '$(LDFLAGS) -extldflags=-static' -o bin/bundler ./cmd/bundler
+	CGO_ENABLED=1 CGO_CFLAGS=-O3 $(GOBUILD) -tags netgo,osusergo -ldflags '$(LDFLAGS) -extldflags=-static' -o bin/bundler ./cmd/bundler
 	for a in $(ARCHES); do CGO_ENABLED=0 GOARCH=$$a GOOS=linux $(GOBUILD) -ldflags '$(LDFLAGS)' -o bin/install-linux-$$a ./cmd/install; done
 
 tools:

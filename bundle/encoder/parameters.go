@@ -6,7 +6,7 @@ type parameter struct {
 	value int
 }
 
-// The numbers of the parameters, as zstd.h has them: stable since 1.4.0, but for the last ones, which go with the version that go.mod pins.
+// The numbers of the parameters, as zstd.h has them: stable since 1.4.0, but for the last one, which goes with the version that go.mod pins.
 const (
 	windowLog    = 101
 	hashLog      = 102
@@ -16,26 +16,30 @@ const (
 	targetLength = 106
 	strategy     = 107
 	longDistance = 160
-	ldmHashLog   = 161
 	ldmMinMatch  = 162
-	ldmBucketLog = 163
-	ldmHashRate  = 164
 	checksum     = 201
-	workers      = 400
-	jobSize      = 401
-	overlapLog   = 402
 	rowMatch     = 1011 // its default asks which SIMD instructions the machine has
 )
 
-// parameters are pinned: a change of any of them changes the bytes of every bundle. docs/adr/0010-libzstd-encodes.md has what was tried.
+// The strategies, as zstd.h has them.
+const (
+	fast  = 1
+	dfast = 2
+	btopt = 7
+)
+
+// parameters are pinned: a change of any of them changes the bytes of every bundle. docs/adr/0010-libzstd-encodes.md has what
+// was tried. What is not set here libzstd derives from what is. Each takes less than 400 MB with the window in it.
 func parameters(c Compression) []parameter {
-	p := []parameter{{windowLog, 27}, {checksum, 1}, {longDistance, 1}, {ldmMinMatch, 32}, {rowMatch, 1}}
+	p := []parameter{{windowLog, 27}, {checksum, 1}, {longDistance, 1}, {ldmMinMatch, 32}, {rowMatch, 2}}
 	switch c {
 	case Fast:
-		return append(p, []parameter{{strategy, 1}, {hashLog, 18}, {minMatch, 6}, {targetLength, 1}}...)
+		// A table that stays in a core's own cache; what is far is the long-distance matcher's alone.
+		return append(p, parameter{strategy, fast}, parameter{hashLog, 15}, parameter{minMatch, 7}, parameter{targetLength, 1})
 	case Best:
-		return append(p, []parameter{{strategy, 7}, {hashLog, 24}, {chainLog, 24}, {searchLog, 6}, {minMatch, 3}, {targetLength, 128}}...)
+		return append(p, parameter{strategy, btopt}, parameter{hashLog, 23}, parameter{chainLog, 24}, parameter{searchLog, 5}, parameter{minMatch, 4}, parameter{targetLength, 64})
 	case Default:
 	}
-	return append(p, []parameter{{strategy, 5}, {hashLog, 25}, {chainLog, 25}, {searchLog, 4}, {minMatch, 5}, {targetLength, 32}}...)
+	// One table of eight bytes that remembers the whole window, one of six for what is near.
+	return append(p, parameter{strategy, dfast}, parameter{hashLog, 25}, parameter{chainLog, 22}, parameter{minMatch, 6}, parameter{targetLength, 1})
 }

@@ -100,7 +100,7 @@ the keys has signed.
 	fs.StringVar(&f.outputDir, "output-dir", ".", "`folder` to write to")
 	fs.StringVar(&f.outputFile, "output-file", "", "`file` to write instead, for one architecture")
 	fs.StringVar(&f.installer, "installer", "", "`path` of the installer to pack; %ARCH stands for the architecture (default: install-linux-ARCH beside this program)")
-	fs.StringVar(&f.compression, "compression", string(encoder.Default), "`effort` of the encoder: fast, default or best")
+	fs.StringVar(&f.compression, "compression", string(encoder.Default), "`effort` of the encoder: fast (a tenth larger, in half the time), default, or best (for a release: a tenth smaller, in minutes)")
 	fs.StringVar(&f.split, "split", "", "cut each bundle into parts of this `size`, as in 4GB (the most that FAT holds is 4GiB less one byte) or 700MB")
 	f.signing.add(fs)
 	fs.StringArrayVar(&f.trustedKeys, "trusted-key", nil, "public `key`, a file or the key itself, that the bundle's installer demands of every bundle; repeat it")

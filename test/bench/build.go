@@ -27,6 +27,11 @@ func (b *bench) build(ctx context.Context) error {
 			return b.buildBundle(ctx, c, c == encoder.Default)
 		}})
 	}
+	var err error
+	if b.extra, err = b.makeExtra(ctx); err != nil {
+		return err
+	}
+	list = append(list, contender{name: ourMany, run: b.buildMany})
 	return contest(ctx, b.log, b.runs, list, b.results)
 }
 

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net/http/httptest"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -38,6 +39,9 @@ type bench struct {
 	programs  []string          // paths of the node's programs below the file server
 	indexes   map[string]string // ref to the digest that its tag has in the registry
 	manifests map[string]string // ref to the digest of the architecture's manifest
+
+	extra       []string // images of the bundle with many, on a registry of their own
+	extraServer *httptest.Server
 }
 
 // ownLab is the number of the bench's lab, unless the environment chooses another.
@@ -181,6 +185,9 @@ func (b *bench) needBundle(ctx context.Context, c encoder.Compression) error {
 
 func (b *bench) close() error {
 	var errs []error
+	if b.extraServer != nil {
+		b.extraServer.Close()
+	}
 	if b.server != nil {
 		errs = append(errs, b.server.Close())
 	}

@@ -32,7 +32,7 @@ func (e *Env) BuildPrograms(ctx context.Context) (Programs, error) {
 		}
 		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "netgo,osusergo", "-ldflags", ldflags, "-o", out+".part", pkg)
 		cmd.Dir = e.Builder.Module
-		cmd.Env = append(os.Environ(), "CGO_ENABLED="+cgo)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED="+cgo, "CGO_CFLAGS=-O3")
 		if msg, err := cmd.CombinedOutput(); err != nil {
 			return p, fmt.Errorf("go build %s: %w\n%s", pkg, err, msg)
 		}
