@@ -11,8 +11,13 @@ import (
 
 // CheckPayload reads the compressed payload and compares its size and sha256 with the contract. It decodes nothing, so it costs about
 // what reading the file costs: cheap enough to ask before the first byte of it is used, where a pass would find the damage only
-// after it has handed out the entries in front of it. A difference is a *CorruptError.
+// after it has handed out the entries in front of it. A difference is a *CorruptError. The base of a delta is looked at as well, if it has one.
 func (b *Bundle) CheckPayload(ctx context.Context) error {
+	if b.base != nil {
+		if err := b.base.CheckPayload(ctx); err != nil {
+			return fmt.Errorf("base %s: %w", b.base.path, err)
+		}
+	}
 	raw, err := b.src.payload()
 	if err != nil {
 		return fmt.Errorf("open payload: %w", err)

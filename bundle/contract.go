@@ -1,7 +1,10 @@
 package bundle
 
-// FormatVersion is the only format number that this package reads and writes.
-const FormatVersion = 1
+// The format numbers that this package reads and writes.
+const (
+	FormatVersion = 1 // a bundle that is whole
+	FormatDelta   = 2 // one that needs a base; a reader of format 1 would take it for one with holes
+)
 
 // Contract is bundle.json: everything that is in the bundle and everything that the installation needs.
 type Contract struct {
@@ -17,6 +20,7 @@ type Contract struct {
 	Outer             []File       `json:"outer"` // beside the payload: install, README.txt
 	Payload           Payload      `json:"payload"`
 	Requirements      Requirements `json:"requirements"`
+	Delta             *Delta       `json:"delta,omitempty"` // with FormatDelta: what comes from another bundle
 }
 
 // Digests are written "sha256:<hex>"; sizes are bytes.

@@ -66,7 +66,7 @@ func ParseContract(data []byte) (*Contract, error) {
 	if head.Format == nil {
 		return nil, corrupt(ContractName, "has no format number")
 	}
-	if *head.Format != FormatVersion {
+	if *head.Format != FormatVersion && *head.Format != FormatDelta {
 		return nil, &CorruptError{Path: ContractName, Why: "cannot be read", Err: &FormatError{Format: *head.Format}}
 	}
 	c := new(Contract)
@@ -92,7 +92,15 @@ func (c *Contract) Encode() ([]byte, error) {
 }
 
 // Name is the name of the bundle's top folder; the file is called Name() + ".tar.gz".
-func (c *Contract) Name() string { return "k8s-" + c.KubernetesVersion + "-" + c.OS + "-" + c.Arch }
+func (c *Contract) Name() string {
+	name := bundleName(c.KubernetesVersion, c.OS, c.Arch)
+	if c.Delta != nil {
+		name += "-from-" + c.Delta.Base.KubernetesVersion
+	}
+	return name
+}
+
+func bundleName(version, os, arch string) string { return "k8s-" + version + "-" + os + "-" + arch }
 
 // Validate checks the form of a complete contract and reports every problem.
 func (c *Contract) Validate() error {
@@ -100,6 +108,9 @@ func (c *Contract) Validate() error {
 	v.head(c)
 	v.files(c)
 	v.images(c)
+	if len(v.errs) == 0 { // it speaks of the entries
+		v.delta(c)
+	}
 	p := c.Payload
 	v.check(p.Path == PayloadName, "the payload is called %q, not %q", p.Path, PayloadName)
 	v.digest("the payload", p.SHA256)
@@ -128,7 +139,7 @@ func (v *validator) size(what string, n, limit int64) {
 }
 
 func (v *validator) head(c *Contract) {
-	v.check(c.Format == FormatVersion, "format %d is unknown", c.Format)
+	v.check(c.Format == FormatVersion || c.Format == FormatDelta, "format %d is unknown", c.Format)
 	v.check(versionRE.MatchString(c.KubernetesVersion), "odd Kubernetes version %q", c.KubernetesVersion)
 	v.check(c.OS == "linux", "odd operating system %q", c.OS)
 	v.check(archRE.MatchString(c.Arch), "odd architecture %q", c.Arch)

@@ -160,7 +160,8 @@ func corpus() []corpusCase {
 			s := filePart("k8s-v1.34.4-linux-amd64/"+SignatureName, nil)
 			return slices.Insert(p, 3, s, s)
 		}), "bundle.json.minisig: is in the archive twice"},
-		{"format-2", swap(`"format": 1`, `"format": 2`), "format 2 is unknown, this release reads format 1"},
+		{"format-2", swap(`"format": 1`, `"format": 2`), "format 2 with a base: false"},
+		{"format-3", swap(`"format": 1`, `"format": 3`), "format 3 is unknown, this release reads formats 1 and 2"},
 		{"format-missing", swap(`"format": 1,`, ``), "has no format number"},
 		{"contract-not-json", swap(`{`, `<`), "bundle.json: is not JSON"},
 		{"contract-wrong-type", swap(`"arch": "amd64"`, `"arch": 64`), "bundle.json: is not a contract"},
@@ -335,6 +336,9 @@ func (c corpusCase) bytes() []byte {
 		return data[:len(data)-len(data)/4]
 	}
 	r := sample()
+	if strings.HasPrefix(c.name, "delta-") {
+		r = deltaSample()
+	}
 	c.change(r)
 	return r.bytes()
 }
@@ -355,8 +359,8 @@ func TestCorpus(t *testing.T) {
 	if err := json.Unmarshal(data, &want); err != nil {
 		t.Fatal(err)
 	}
-	if len(want) != len(corpus()) {
-		t.Errorf("%d stored cases, %d known ones: run with -update", len(want), len(corpus()))
+	if n := len(corpus()) + len(deltaCorpus()); len(want) != n {
+		t.Errorf("%d stored cases, %d known ones: run with -update", len(want), n)
 	}
 	for name, msg := range want {
 		t.Run(name, func(t *testing.T) {
@@ -375,11 +379,12 @@ func checkRefusal(t *testing.T, err error, want string) {
 		return
 	}
 	var c *CorruptError
-	if err == nil || !strings.Contains(err.Error(), want) || !errors.As(err, &c) {
-		t.Errorf("error %v, want a CorruptError with %q", err, want)
+	var base *BaseError
+	if err == nil || !strings.Contains(err.Error(), want) || !errors.As(err, &c) && !errors.As(err, &base) {
+		t.Errorf("error %v, want a CorruptError or a BaseError with %q", err, want)
 		return
 	}
-	if c.Hint() == "" {
+	if c != nil && c.Hint() == "" || base != nil && base.Hint() == "" {
 		t.Error("no hint")
 	}
 }
@@ -389,6 +394,11 @@ func readAll(ctx context.Context, path string) error {
 	b, err := OpenArchive(path)
 	if err != nil {
 		return err
+	}
+	if b.contract.Delta != nil {
+		if err := b.UseBase(sampleBase()); err != nil {
+			return err
+		}
 	}
 	verr := b.Verify(ctx)
 	perr := pass(ctx, b)
@@ -428,7 +438,7 @@ func writeCorpus(t *testing.T, dir string) {
 	must(os.RemoveAll(dir))
 	must(os.MkdirAll(dir, 0o755))
 	want := map[string]string{}
-	for _, c := range corpus() {
+	for _, c := range append(corpus(), deltaCorpus()...) {
 		want[c.name] = c.want
 		must(os.WriteFile(filepath.Join(dir, c.name+".tar.gz"), c.bytes(), 0o644))
 	}

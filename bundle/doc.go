@@ -28,12 +28,21 @@
 //
 // A bundle may be cut into parts (WriteOptions.PartSize, OpenParts): the bytes of the file in pieces, and a list of them.
 //
+// # Deltas
+//
+// A delta (format 2, WriteOptions.Base) leaves out what another bundle, its base, holds already, and has patches for what
+// changed. Its contract is that of the whole bundle, plus Delta: the base's content digest, and which entries come from it.
+// With UseBase a delta reads like a whole bundle: everything is checked against the same digests. What is small is always
+// packed, so that without the base a delta still tells its images and its manifests.
+//
 // # What a reader refuses
 //
 // A format number it does not know (the error names it), a digest or a size that differs from the contract, an entry
 // that is not in the contract, one that is there twice, one that is missing, anything but a regular file, a path that
 // would leave the folder, a window over 128 MiB, data after the end. It never panics on any input (there are fuzz
-// targets) and needs twice the window plus a few MiB of memory however large the bundle is. All that is a *CorruptError.
+// targets) and needs twice the window plus a few MiB of memory however large the bundle is; for a delta that much for each
+// of both, and the one old file that is being patched, of at most 256 MiB. All that is a *CorruptError; another base than
+// the delta's is a *BaseError.
 // An entry is not finished before its digest agreed: PayloadReader.Read returns io.EOF only then.
 //
 // # What a writer promises

@@ -35,7 +35,7 @@ func (e *CorruptError) Hint() string {
 type FormatError struct{ Format int }
 
 func (e *FormatError) Error() string {
-	return fmt.Sprintf("format %d is unknown, this release reads format %d", e.Format, FormatVersion)
+	return fmt.Sprintf("format %d is unknown, this release reads formats %d and %d", e.Format, FormatVersion, FormatDelta)
 }
 
 func corrupt(path, why string, args ...any) *CorruptError {

@@ -61,16 +61,46 @@ func FuzzPayload(f *testing.F) {
 		c := *contract
 		// Let everything but the content itself agree: only what the entries hold is left to be refused.
 		c.Payload.Size, c.Payload.SHA256 = int64(len(data)), digestOf(data)
-		b := &Bundle{src: memorySource(data), contract: &c, head: &head{}, entries: c.Entries(), index: map[string]int{}}
-		for i, e := range b.entries {
-			b.index[e.Path] = i
-		}
-		err := pass(t.Context(), b)
+		err := pass(t.Context(), memoryBundle(&c, data))
 		var corrupt *CorruptError
 		if err != nil && !errors.As(err, &corrupt) {
 			t.Errorf("not a CorruptError: %v", err)
 		}
 	})
+}
+
+// FuzzDelta proves the same for the payload of a delta on its base.
+func FuzzDelta(f *testing.F) {
+	base := sampleBase()
+	for _, c := range deltaCorpus() {
+		r := deltaSample()
+		c.change(r)
+		data, _ := r.payload()
+		f.Add(data)
+	}
+	r := deltaSample()
+	r.bytes()
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c := *r.contract
+		c.Payload.Size, c.Payload.SHA256, c.Payload.Uncompressed = int64(len(data)), digestOf(data), 1<<20
+		b := memoryBundle(&c, data)
+		if err := b.UseBase(base); err != nil {
+			t.Fatal(err)
+		}
+		var corrupt *CorruptError
+		if err := pass(t.Context(), b); err != nil && !errors.As(err, &corrupt) {
+			t.Errorf("not a CorruptError: %v", err)
+		}
+	})
+}
+
+// memoryBundle is a bundle without anything beside its payload.
+func memoryBundle(c *Contract, payload []byte) *Bundle {
+	b := &Bundle{src: memorySource(payload), contract: c, head: &head{hashed: true}, entries: c.Entries(), index: map[string]int{}}
+	for i, e := range b.entries {
+		b.index[e.Path] = i
+	}
+	return b
 }
 
 type memorySource []byte
@@ -82,7 +112,7 @@ func (m memorySource) payload() (io.ReadCloser, error) { return io.NopCloser(byt
 
 // FuzzArchive proves the same for the file as a whole.
 func FuzzArchive(f *testing.F) {
-	for _, c := range corpus() {
+	for _, c := range append(corpus(), deltaCorpus()...) {
 		f.Add(c.bytes())
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -91,7 +121,8 @@ func FuzzArchive(f *testing.F) {
 			t.Fatal(err)
 		}
 		var corrupt *CorruptError
-		if err := readAll(t.Context(), path); err != nil && !errors.As(err, &corrupt) {
+		var base *BaseError
+		if err := readAll(t.Context(), path); err != nil && !errors.As(err, &corrupt) && !errors.As(err, &base) {
 			t.Errorf("not a CorruptError: %v", err)
 		}
 	})

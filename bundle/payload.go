@@ -15,8 +15,39 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Payload starts one pass over the payload. Close it when done.
+// Payload starts one pass over the payload. Close it when done. Of a delta it gives what the whole bundle would hold, and needs its base
+// for that: the error is a *BaseError without it.
 func (b *Bundle) Payload(ctx context.Context) (*PayloadReader, error) {
+	if b.contract.Delta == nil {
+		return b.pass(ctx)
+	}
+	if err := b.BaseError(); err != nil {
+		return nil, err
+	}
+	base, err := b.base.pass(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("base %s: %w", b.base.path, err)
+	}
+	p, err := b.pass(ctx)
+	if err != nil {
+		_ = base.Close() // only read from
+		return nil, err
+	}
+	p.delta = newDeltaPass(b.contract.Delta, base)
+	return p, nil
+}
+
+// alone starts a pass over what a bundle holds itself: all of it, or of a delta what is not taken from the base, and its patches as they are.
+func (b *Bundle) alone(ctx context.Context) (*PayloadReader, error) {
+	p, err := b.pass(ctx)
+	if err == nil && b.contract.Delta != nil {
+		p.delta = newDeltaPass(b.contract.Delta, nil)
+	}
+	return p, err
+}
+
+// pass starts one pass over the payload as it is stored.
+func (b *Bundle) pass(ctx context.Context) (*PayloadReader, error) {
 	raw, err := b.src.payload()
 	if err != nil {
 		return nil, fmt.Errorf("open payload: %w", err)
@@ -49,10 +80,11 @@ type PayloadReader struct {
 	out *counter // uncompressed
 	tr  *tar.Reader
 
-	seen []bool
-	kind Kind // of the last entry
-	cur  *current
-	err  error // what ended the pass
+	seen  []bool
+	kind  Kind // of the last entry
+	cur   *current
+	err   error      // what ended the pass
+	delta *deltaPass // nil for a bundle that is whole
 
 	// collect, if set, is given the problems that do not hinder reading on; otherwise the first one ends the pass.
 	collect func(error)
@@ -70,10 +102,24 @@ func (p *PayloadReader) ModTime() time.Time {
 type current struct {
 	*Entry
 	modTime time.Time
+	r       io.Reader
 	sum     hash.Hash
 	n       int64
 	blob    *bytes.Buffer // of a blob or a signature: its bytes, for the chain of digests
 	done    bool
+
+	// Of what a patch makes:
+	patch     *patchInput
+	patchPath string
+	want      string // the patch's digest
+}
+
+func newCurrent(e *Entry, r io.Reader, modTime time.Time) *current {
+	c := &current{Entry: e, modTime: modTime, r: r, sum: sha256.New()}
+	if e.Kind == KindBlob || e.Kind == KindSignature {
+		c.blob = new(bytes.Buffer)
+	}
+	return c
 }
 
 // Next goes to the next entry (skipping what was not read of the current one). io.EOF at the end,
@@ -87,8 +133,11 @@ func (p *PayloadReader) Next() (*Entry, error) {
 			return nil, err
 		}
 	}
+	p.cur = nil
+	if p.delta != nil {
+		return p.nextDelta()
+	}
 	for {
-		p.cur = nil
 		h, err := p.tr.Next()
 		if errors.Is(err, io.EOF) {
 			return nil, p.end(p.finish())
@@ -98,10 +147,7 @@ func (p *PayloadReader) Next() (*Entry, error) {
 		}
 		e, err := p.admit(h)
 		if err == nil {
-			p.cur = &current{Entry: e, modTime: h.ModTime, sum: sha256.New()}
-			if e.Kind == KindBlob || e.Kind == KindSignature {
-				p.cur.blob = new(bytes.Buffer)
-			}
+			p.cur = newCurrent(e, p.tr, h.ModTime)
 			return e, nil
 		}
 		if p.problem(err) != nil {
@@ -148,7 +194,7 @@ func (p *PayloadReader) Read(b []byte) (int, error) {
 	case p.cur == nil || p.cur.done:
 		return 0, io.EOF
 	}
-	n, err := p.tr.Read(b)
+	n, err := p.cur.r.Read(b)
 	p.cur.sum.Write(b[:n])
 	p.cur.n += int64(n)
 	if p.cur.blob != nil {
@@ -158,7 +204,7 @@ func (p *PayloadReader) Read(b []byte) (int, error) {
 		return n, nil
 	}
 	if !errors.Is(err, io.EOF) {
-		return n, p.end(p.fail(err))
+		return n, p.end(p.broken(err))
 	}
 	p.cur.done = true
 	if err := p.settle(); err != nil {
@@ -169,9 +215,28 @@ func (p *PayloadReader) Read(b []byte) (int, error) {
 	return n, io.EOF
 }
 
+// broken says where the fault for a failed Read lies.
+func (p *PayloadReader) broken(err error) error {
+	c := p.cur
+	switch {
+	case errors.Is(err, errPatch) && (c.patch == nil || c.patch.err == nil):
+		return corrupt(c.patchPath, "is malformed")
+	case p.delta != nil && c.r == io.Reader(p.delta.base):
+		return p.baseTrouble(err)
+	case c.patch != nil && c.patch.err != nil:
+		return p.fail(c.patch.err)
+	}
+	return p.fail(err)
+}
+
 // settle checks a completely read entry.
 func (p *PayloadReader) settle() error {
 	c := p.cur
+	if c.patch != nil {
+		if got := digestAlgo + hex.EncodeToString(c.patch.sum.Sum(nil)); got != c.want {
+			return corrupt(c.patchPath, "has digest %s, the contract says %s", got, c.want)
+		}
+	}
 	if got := digestAlgo + hex.EncodeToString(c.sum.Sum(nil)); got != c.Digest {
 		return corrupt(c.Path, "has digest %s, the contract says %s", got, c.Digest)
 	}
@@ -222,7 +287,11 @@ func (p *PayloadReader) Close() error {
 		p.err = errors.New("payload reader is closed")
 	}
 	p.dec.Close()
-	return p.raw.Close()
+	err := p.raw.Close()
+	if p.delta != nil && p.delta.base != nil {
+		err = errors.Join(err, p.delta.base.Close())
+	}
+	return err
 }
 
 func (p *PayloadReader) end(err error) error {

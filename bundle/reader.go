@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // Kind says what a payload entry is.
@@ -38,6 +39,7 @@ type Bundle struct {
 	head     *head
 	entries  []Entry
 	index    map[string]int // payload path -> entries
+	base     *Bundle        // of a delta, once UseBase gave it
 }
 
 // source is where the parts of a bundle come from: a folder or a .tar.gz.
@@ -177,7 +179,11 @@ func (b *Bundle) ReadFiles(ctx context.Context, paths ...string) (map[string][]b
 	if len(want) == 0 {
 		return out, nil
 	}
-	p, err := b.Payload(ctx)
+	start := b.alone
+	if d := b.contract.Delta; d != nil && slices.ContainsFunc(d.Taken, func(t Taken) bool { return want[t.Path] }) {
+		start = b.Payload
+	}
+	p, err := start(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +205,8 @@ func (b *Bundle) ReadFiles(ctx context.Context, paths ...string) (map[string][]b
 	return out, nil
 }
 
-// Verify reads everything and reports every problem found (errors.Join), or nil.
+// Verify reads everything and reports every problem found (errors.Join), or nil. Of a delta without its base it reads what is there: what is
+// packed, and the patches as they are; see BaseError.
 func (b *Bundle) Verify(ctx context.Context) error {
 	var problems []error
 	if !b.head.hashed {
@@ -209,7 +216,11 @@ func (b *Bundle) Verify(ctx context.Context) error {
 		}
 		problems = checkHead(h, b.contract)
 	}
-	p, err := b.Payload(ctx)
+	start := b.Payload
+	if b.BaseError() != nil {
+		start = b.alone
+	}
+	p, err := start(ctx)
 	if err != nil {
 		return errors.Join(append(problems, err)...)
 	}

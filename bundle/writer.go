@@ -49,6 +49,7 @@ type WriteOptions struct {
 	// QuickDeflate deflates the installer in a fifth of the time, 3 MB larger.
 	QuickDeflate bool
 	ModTime      time.Time        // of every entry; zero is 1980-01-01 UTC
+	Base         *Bundle          // leave out what this bundle has: the result is a delta. nil is a bundle that is whole
 	PartSize     int64            // cut the file into parts of that many bytes; 0 is one file
 	Progress     func(WriteEvent) // nil discards; called from the writing goroutine
 	Sign         SignFunc         // nil leaves the bundle unsigned
@@ -80,6 +81,8 @@ var epoch = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 // The compressed payload goes to a nameless temporary file beside path first, because bundle.json comes before it and
 // holds its digest; the deflated installer, which is made at the same time, to another. Memory does not grow with the content: the encoder's, and a few MiB for the rest.
 // On any error, and when ctx is cancelled, nothing is left behind and an older file at path is as it was.
+//
+// With Base, what is patched is held in memory besides: the old and the new file, each of at most 256 MiB, and half as much again.
 //
 // With PartSize the parts and their list take the place of path; see OpenParts.
 func Write(ctx context.Context, path string, c *Contract, content Content, o WriteOptions) (*Result, error) {
@@ -138,12 +141,19 @@ func create(path string, partSize int64) (output, error) {
 
 // prepare checks what the caller gave, before anything is written.
 func prepare(c *Contract, o *WriteOptions) error {
-	c.Format = FormatVersion
+	c.Format, c.Delta = FormatVersion, nil
 	c.Payload = Payload{}
 	v := new(validator)
 	v.head(c)
 	v.files(c)
 	v.images(c)
+	if o.Base != nil && len(v.errs) == 0 {
+		var err error
+		if c.Delta, err = planDelta(c, o.Base); err != nil {
+			return err
+		}
+		c.Format = FormatDelta
+	}
 	if o.ModTime.IsZero() {
 		o.ModTime = epoch
 	}

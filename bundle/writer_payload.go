@@ -26,16 +26,25 @@ type payloadWriter struct {
 	content  Content
 	opts     WriteOptions
 	pool     sync.Pool
+	delta    *deltaWriter // nil for a bundle that is whole
 }
 
 // chunk is what goes from the first stage to the second. The first chunk of an entry has its header.
 type chunk struct {
 	entry *Entry
 	data  []byte
+	taken bool // the entry comes from the base of a delta: nothing is written
 }
 
 func (w *payloadWriter) write(ctx context.Context, f io.Writer) error {
 	w.pool.New = func() any { b := make([]byte, chunkSize); return &b }
+	if w.opts.Base != nil {
+		var err error
+		if w.delta, err = newDeltaWriter(ctx, w.contract.Delta, w.opts.Base); err != nil {
+			return err
+		}
+		defer w.delta.close()
+	}
 	chunks := make(chan chunk, chunkAhead)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -60,16 +69,31 @@ func (w *payloadWriter) complete() {
 		disk += e.Size
 	}
 	w.contract.Requirements.DiskBytes = disk
+	if w.delta != nil {
+		w.keepTaken()
+	}
 }
 
 func (w *payloadWriter) produce(ctx context.Context, out chan<- chunk) error {
 	list := w.contract.Entries()
 	for i := range list {
-		if err := w.produceEntry(ctx, &list[i], out); err != nil {
+		do := w.produceEntry
+		if t := w.taken(&list[i]); t != nil {
+			do = func(ctx context.Context, e *Entry, out chan<- chunk) error { return w.produceDelta(ctx, e, t, out) }
+		}
+		if err := do(ctx, &list[i], out); err != nil {
 			return fmt.Errorf("pack %s: %w", list[i].Path, err)
 		}
 	}
 	return nil
+}
+
+// taken says how a delta gets an entry from its base, nil if not at all.
+func (w *payloadWriter) taken(e *Entry) *Taken {
+	if w.delta == nil {
+		return nil
+	}
+	return w.delta.taken[e.Path]
 }
 
 func (w *payloadWriter) open(ctx context.Context, e *Entry) (io.ReadCloser, error) {
@@ -139,6 +163,11 @@ func (w *payloadWriter) produceEntry(ctx context.Context, e *Entry, out chan<- c
 			err = cerr
 		}
 	}()
+	return w.stream(ctx, e, r, out)
+}
+
+// stream hands over what a reader gives, and checks it.
+func (w *payloadWriter) stream(ctx context.Context, e *Entry, r io.Reader, out chan<- chunk) error {
 	sum := sha256.New()
 	var n int64
 	for first := true; ; first = false {
@@ -165,14 +194,21 @@ func (w *payloadWriter) produceEntry(ctx context.Context, e *Entry, out chan<- c
 		if first {
 			c.entry = e
 		}
-		select {
-		case out <- c:
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := send(ctx, out, c); err != nil {
+			return err
 		}
 		if end {
 			return nil
 		}
+	}
+}
+
+func send(ctx context.Context, out chan<- chunk, c chunk) error {
+	select {
+	case out <- c:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -210,6 +246,12 @@ func (w *payloadWriter) consume(ctx context.Context, f io.Writer, in <-chan chun
 		}
 		if !more {
 			break
+		}
+		if c.taken {
+			if w.opts.Progress != nil {
+				w.opts.Progress(WriteEvent{Entry: *c.entry, Done: c.entry.Size, Written: sink.n})
+			}
+			continue
 		}
 		if c.entry != nil {
 			cur, done = *c.entry, 0

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"kubebundle/bundle"
 	"kubebundle/installer/phase"
 	"kubebundle/installer/step"
 )
@@ -254,11 +256,23 @@ func (e *Engine) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := e.Journal.write(Line{Workflow: e.Workflow, Version: e.Version, State: LineBegin, Undo: e.Journal.fresh(recs)}); err != nil {
+	if err := e.Journal.write(Line{Workflow: e.Workflow, Version: e.Version, Bundle: placeOf(e.Target.Bundle), State: LineBegin, Undo: e.Journal.fresh(recs)}); err != nil {
 		return err
 	}
 	e.began = true
 	return nil
+}
+
+// placeOf is where a bundle is, "" if that cannot be told.
+func placeOf(b *bundle.Bundle) string {
+	if b == nil {
+		return ""
+	}
+	at, err := filepath.Abs(b.Path())
+	if err != nil {
+		return ""
+	}
+	return at
 }
 
 // partial says that the node is half-way, if it is.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,7 @@ type Line struct {
 	Time     time.Time `json:"time"`
 	Workflow string    `json:"workflow,omitempty"` // with begin: init, join
 	Version  string    `json:"version,omitempty"`  // with begin: of Kubernetes
+	Bundle   string    `json:"bundle,omitempty"`   // with begin: where it was, which is where the base of a delta may be
 	Phase    string    `json:"phase,omitempty"`
 	Step     string    `json:"step,omitempty"` // what Step.String said
 	State    LineState `json:"state"`
@@ -134,6 +136,17 @@ func (j *Journal) Workflow() (name, version string, ended bool) {
 		}
 	}
 	return name, version, ended
+}
+
+// Bundles are the places of the bundles that this node was installed from, the last one first.
+func (j *Journal) Bundles() []string {
+	var out []string
+	for _, l := range slices.Backward(j.lines) {
+		if l.Bundle != "" && !slices.Contains(out, l.Bundle) {
+			out = append(out, l.Bundle)
+		}
+	}
+	return out
 }
 
 // Records are what is to be undone, in the order in which it was done.

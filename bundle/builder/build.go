@@ -70,7 +70,7 @@ func (b *Builder) Build(ctx context.Context, p *Plan) (*Result, error) {
 			track := newTracker(c, c.Entries())
 			var err error
 			written, err = bundle.Write(gctx, p.Output, c, content, bundle.WriteOptions{
-				Encoder: enc, QuickDeflate: p.req.Compression == encoder.Fast, ModTime: p.req.ModTime, PartSize: p.req.PartSize, Sign: p.req.Sign,
+				Encoder: enc, QuickDeflate: p.req.Compression == encoder.Fast, ModTime: p.req.ModTime, PartSize: p.req.PartSize, Base: p.req.Base, Sign: p.req.Sign,
 				Progress: func(e bundle.WriteEvent) { b.tell(track.event(e)) },
 			})
 			if !content.retry(err) {
@@ -154,7 +154,7 @@ func (b *Builder) compose(p *Plan, images []*imagestore.Image, programs []packed
 	if err != nil {
 		return nil, nil, &InstallerError{Path: p.req.Installer, Arch: p.Arch, Err: err}
 	}
-	for _, f := range []packed{install, smallFile(bundle.ReadmeName, readme(c))} {
+	for _, f := range []packed{install, smallFile(bundle.ReadmeName, readme(c, p.req.Base))} {
 		c.Outer = append(c.Outer, f.File)
 		ct.outer[f.Path] = f
 	}

@@ -8,9 +8,12 @@ import (
 )
 
 // readme is README.txt: what a person needs who finds nothing but the unpacked folder.
-func readme(c *bundle.Contract) []byte {
+func readme(c *bundle.Contract, base *bundle.Bundle) []byte {
 	var s strings.Builder
 	fmt.Fprintf(&s, "Kubernetes %s for linux/%s: everything to install it on hosts without a network.\n\n", c.KubernetesVersion, c.Arch)
+	if base != nil {
+		fmt.Fprintf(&s, "This is a delta. It needs %s as well: its folder or its .tar.gz beside this folder,\nor its path after --base with every command.\n\n", base.Contract().Name())
+	}
 	s.WriteString("On the first host, as root:\n\n    ./install init\n\n")
 	s.WriteString("It ends with the command for the other hosts, which need this folder too:\n\n")
 	s.WriteString("    ./install join HOST:6443 --token TOKEN --discovery-token-ca-cert-hash sha256:HASH\n\n")

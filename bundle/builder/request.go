@@ -38,6 +38,7 @@ type Request struct {
 	Compression encoder.Compression // "" is encoder.Default
 	ModTime     time.Time           // of every entry; zero is bundle's own fixed time
 	PartSize    int64               // of the parts of the output, in bytes; 0 is one file
+	Base        *bundle.Bundle      // nil, or what the bundle is a delta of
 	Builder     string              // version of the program, for the contract
 
 	Sign        bundle.SignFunc // nil leaves the bundle unsigned

@@ -132,6 +132,16 @@ func (m *Maker) Write(tb testing.TB, dir string) string {
 	return path
 }
 
+// WriteDelta writes the delta of the bundle and a base into dir and returns its path.
+func (m *Maker) WriteDelta(tb testing.TB, dir string, base *bundle.Bundle) string {
+	tb.Helper()
+	path := filepath.Join(dir, m.Contract.Name()+"-from-"+base.Contract().KubernetesVersion+".tar.gz")
+	if _, err := bundle.Write(context.Background(), path, &m.Contract, m.Content(), bundle.WriteOptions{Encoder: Encoder{}, Base: base}); err != nil {
+		tb.Fatal(err)
+	}
+	return path
+}
+
 // WriteDir writes the bundle and unpacks it below dir; it returns the bundle's folder.
 func (m *Maker) WriteDir(tb testing.TB, dir string) string {
 	tb.Helper()

@@ -41,6 +41,7 @@ type buildFlags struct {
 	installer   string
 	compression string
 	split       string
+	base        string
 	signing     signFlags
 	trustedKeys []string
 	noUpstream  bool
@@ -78,6 +79,9 @@ For media that hold no large files, --split cuts the bundle into parts FILE.001,
 FILE.sha256 beside them. There: sha256sum -c FILE.sha256 && cat FILE.??? | tar xz. verify, inspect and the installer's
 --bundle take the parts as they are.
 
+With --base the bundle is a delta: it leaves out what an older bundle has and holds patches for what changed. There, both
+are needed: ./install init --base OLD. Nobody but the exact base will do.
+
 With --sign-key the bundle is signed; with --trusted-key its installer refuses every bundle, its own included, that none of
 the keys has signed.
 
@@ -102,6 +106,7 @@ the keys has signed.
 	fs.StringVar(&f.installer, "installer", "", "`path` of the installer to pack; %ARCH stands for the architecture (default: install-linux-ARCH beside this program)")
 	fs.StringVar(&f.compression, "compression", string(encoder.Default), "`effort` of the encoder: fast (a tenth larger, in half the time), default, or best (for a release: a tenth smaller, in minutes)")
 	fs.StringVar(&f.split, "split", "", "cut each bundle into parts of this `size`, as in 4GB (the most that FAT holds is 4GiB less one byte) or 700MB")
+	fs.StringVar(&f.base, "base", "", "make a delta of this older bundle, a `path` of a file, a part or a folder; %ARCH stands for the architecture")
 	f.signing.add(fs)
 	fs.StringArrayVar(&f.trustedKeys, "trusted-key", nil, "public `key`, a file or the key itself, that the bundle's installer demands of every bundle; repeat it")
 	fs.BoolVar(&f.noUpstream, "no-upstream-signatures", false, "leave out the signatures that registries hold beside the images")
@@ -250,6 +255,9 @@ func (a *app) requests(cmd *cobra.Command, f *buildFlags) ([]builder.Request, er
 	if len(sel.arches) > 1 && f.installer != "" && !strings.Contains(f.installer, "%ARCH") {
 		return nil, usageHint(cmd, "--installer names one program, but there are %d architectures; write %%ARCH in its place", len(sel.arches))
 	}
+	if len(sel.arches) > 1 && f.base != "" && !strings.Contains(f.base, "%ARCH") {
+		return nil, usageHint(cmd, "--base names one bundle, but there are %d architectures; write %%ARCH in its place", len(sel.arches))
+	}
 	if !slices.Contains(encoder.Compressions(), encoder.Compression(f.compression)) {
 		return nil, usageHint(cmd, "--compression %q: want one of %v", f.compression, encoder.Compressions())
 	}
@@ -303,8 +311,18 @@ func (a *app) requests(cmd *cobra.Command, f *buildFlags) ([]builder.Request, er
 		if r.Installer == "" && !f.dryRun { // a dry run needs none
 			r.Installer = builder.InstallerPath(a.executable, arch)
 		}
+		name := "k8s-" + release.Tag(sel.version) + "-linux-" + string(arch)
+		if f.base != "" {
+			if r.Base, err = bundle.OpenPath(strings.ReplaceAll(f.base, "%ARCH", string(arch))); err != nil {
+				return nil, fmt.Errorf("--base: %w", err)
+			}
+			if got := r.Base.Contract().Arch; got != string(arch) {
+				return nil, usageHint(cmd, "--base %s is for %s, not for %s", r.Base.Path(), got, arch)
+			}
+			name += "-from-" + r.Base.Contract().KubernetesVersion
+		}
 		if r.Output == "" {
-			r.Output = filepath.Join(f.outputDir, "k8s-"+release.Tag(sel.version)+"-linux-"+string(arch)+".tar.gz")
+			r.Output = filepath.Join(f.outputDir, name+".tar.gz")
 		}
 		reqs = append(reqs, r)
 	}

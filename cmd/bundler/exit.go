@@ -28,7 +28,7 @@ const exitCodes = `Exit codes:
   0    done
   1    error; no output was written
   2    the command line is wrong: unknown flag, version, architecture or option
-  4    the bundle is damaged, incomplete, of an unknown format or not trusted
+  4    the bundle is damaged, incomplete, of an unknown format or not trusted, or a delta's base is another
   130  ended by a signal; no output was written`
 
 // usageError is a command line that cannot be understood.
@@ -51,6 +51,7 @@ func exitCode(err error, signalled bool) int {
 	var (
 		corrupt *bundle.CorruptError
 		missing *bundle.MissingImages
+		base    *bundle.BaseError
 		trusted *trust.Error
 		usage   *usageError
 	)
@@ -59,7 +60,7 @@ func exitCode(err error, signalled bool) int {
 		return exitOK
 	case signalled && errors.Is(err, context.Canceled):
 		return exitSignal
-	case errors.As(err, &corrupt), errors.As(err, &missing), errors.As(err, &trusted):
+	case errors.As(err, &corrupt), errors.As(err, &missing), errors.As(err, &base), errors.As(err, &trusted):
 		return exitCorrupt
 	case errors.As(err, &usage), errors.Is(err, release.ErrUnknownVersion), errors.Is(err, release.ErrUnknownArch), errors.Is(err, release.ErrOption):
 		return exitUsage

@@ -54,6 +54,17 @@ func describe(w io.Writer, b *bundle.Bundle) {
 	if c.ImageRepository != "" {
 		line("Image repository\t%s", c.ImageRepository)
 	}
+	line("Content\t%s", c.ContentDigest())
+	if d := c.Delta; d != nil {
+		patched := 0
+		for _, t := range d.Taken {
+			if t.Patch != nil {
+				patched++
+			}
+		}
+		line("Delta of\t%s, content %s", c.BaseName(), d.Base.Content)
+		line("\t%d of %d entries are the base's, %d of them patched", len(d.Taken), len(c.Entries()), patched)
+	}
 	line("Payload\t%s, %s unpacked", bytesOf(c.Payload.Size), bytesOf(c.Payload.Uncompressed))
 	line("Signed\t%s", signed)
 	for _, k := range c.TrustedKeys {

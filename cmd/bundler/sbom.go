@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) sbomCmd() *cobra.Command {
-	var file string
+	var file, base string
 	cmd := &cobra.Command{
 		Use:   "sbom FILE|PART|FOLDER",
 		Short: "List everything that a bundle is made of, as SPDX",
@@ -26,6 +26,11 @@ Every digest of the bundle is checked on the way. The same bundle gives the same
 			b, err := bundle.OpenPath(args[0])
 			if err != nil {
 				return err
+			}
+			if base != "" {
+				if err := useBase(b, base); err != nil {
+					return err
+				}
 			}
 			tool := "kubebundle-bundler-" + programVersion()
 			if file == "" {
@@ -47,5 +52,6 @@ Every digest of the bundle is checked on the way. The same bundle gives the same
 		},
 	}
 	cmd.Flags().StringVar(&file, "output-file", "", "`file` to write to (default: standard output)")
+	cmd.Flags().StringVar(&base, "base", "", "`path` of the bundle that a delta was made from")
 	return cmd
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"errors"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"kubebundle/bundle"
 	"kubebundle/bundle/builder/buildertest"
 	"kubebundle/bundle/bundletest"
 	"kubebundle/release"
@@ -52,6 +55,7 @@ func TestScripts(t *testing.T) {
 			"flip":     cmdFlip,
 			"cut":      cmdCut,
 			"mkbundle": cmdMakeBundle,
+			"mkdelta":  cmdMakeDelta,
 			"upstream": cmdUpstream,
 		},
 	})
@@ -134,6 +138,28 @@ func cmdMakeBundle(ts *testscript.TestScript, _ bool, args []string) {
 	m := bundletest.Small()
 	m.File("manifests/02-pod.yml", 0o644, []byte("apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: a\n    image: nginx:1\n"))
 	bundletest.Unpack(tb, m.Write(tb, dir), dir)
+}
+
+// cmdMakeDelta writes a bundle of v1.34.3, its folder, and the delta to v1.34.4, in which one program is a little different: mkdelta DIR
+func cmdMakeDelta(ts *testscript.TestScript, _ bool, args []string) {
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o755))
+	tb := tbOf(ts)
+	program := make([]byte, 100_000)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(program) // never fails
+	make := func(version string) *bundletest.Maker {
+		m := bundletest.New("amd64")
+		m.Contract.KubernetesVersion = version
+		m.File("bin/kubelet", 0o755, append(bytes.Clone(program), version...))
+		m.Image("registry.k8s.io/kube-proxy:"+version, "kube-proxy", bundletest.Layer("etc/os-release", "ID=test\n"), bundletest.Layer("proxy", version))
+		m.Image("registry.k8s.io/pause:3.10.1", "pause", bundletest.Layer("etc/os-release", "ID=test\n"))
+		return m
+	}
+	old := make("v1.34.3").Write(tb, dir)
+	bundletest.Unpack(tb, old, dir)
+	base, err := bundle.OpenPath(old)
+	ts.Check(err)
+	make("v1.34.4").WriteDelta(tb, dir, base)
 }
 
 func tbOf(ts *testscript.TestScript) testing.TB { return ts.Value("upstream").(*upstream).tb }

@@ -54,6 +54,7 @@ func exitCode(err error, signalled bool) int {
 		corrupt  *bundle.CorruptError
 		format   *bundle.FormatError
 		missing  *bundle.MissingImages
+		base     *bundle.BaseError
 		trusted  *trust.Error
 		usage    *usageError
 		unknown  *installer.UnknownPhaseError
@@ -68,7 +69,7 @@ func exitCode(err error, signalled bool) int {
 		return exitOK
 	case isSignal:
 		return exitSignal
-	case errors.As(err, &corrupt), errors.As(err, &format), errors.As(err, &missing), errors.As(err, &trusted), errors.Is(err, errPinned):
+	case errors.As(err, &corrupt), errors.As(err, &format), errors.As(err, &missing), errors.As(err, &base), errors.As(err, &trusted), errors.Is(err, errPinned):
 		return exitCorrupt
 	case errors.As(err, &usage), errors.As(err, &unknown), errors.Is(err, config.ErrUsage):
 		return exitUsage

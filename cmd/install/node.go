@@ -67,7 +67,13 @@ func (a *app) openBundle(ctx context.Context) (*bundle.Bundle, *trust.Signature,
 		// %v: that its first file is missing does not make it a damaged bundle.
 		return nil, nil, usagef("run this program from the folder of an unpacked bundle, or name one with --bundle", "no bundle at %s: %v", p, err)
 	}
-	return b, sig, err
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := a.useBase(b); err != nil {
+		return nil, nil, err
+	}
+	return b, sig, nil
 }
 
 // releaseOf finds the rules of a bundle's version. One that is newer than the catalog was built because its builder allowed that.
@@ -95,6 +101,9 @@ type node struct {
 func (a *app) openNode(ctx context.Context, socket func() string) (*node, error) {
 	b, err := a.openOwnBundle(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := b.BaseError(); err != nil {
 		return nil, err
 	}
 	rel, err := releaseOf(b.Contract())

@@ -27,6 +27,7 @@ type app struct {
 	pinned func() (trust.Keys, error)
 
 	bundlePath string
+	basePath   string
 	keys       []string
 	output     string
 	verbose    int
@@ -60,6 +61,7 @@ func (a *app) root() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.PersistentFlags().StringVar(&a.bundlePath, "bundle", "", "`path` of the bundle, a folder, a .tar.gz or a part of one (default: the folder of this program)")
+	cmd.PersistentFlags().StringVar(&a.basePath, "base", "", "`path` of the bundle that a delta was made from (default: looked for beside the bundle and where this host was installed from)")
 	cmd.PersistentFlags().StringArrayVar(&a.keys, "key", nil, "public `key`, a file or the key itself, one of which must have signed the bundle; repeat it (default: the keys that were pinned when the bundle was built)")
 	cmd.PersistentFlags().StringVarP(&a.output, "output", "o", "text", "text or json")
 	cmd.PersistentFlags().IntVarP(&a.verbose, "v", "v", 0, "`level` of detail: 1 also tells each step, 2 also why")

@@ -8,12 +8,14 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -234,6 +236,22 @@ func makeBundles(t *testing.T, dir string) string {
 			t.Fatal(err)
 		}
 	}
+	// The delta to the whole bundle from one whose kubelet was a little different.
+	program := make([]byte, 100_000)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(program) // never fails
+	pair := func(version string) *bundletest.Maker {
+		m := fill(runtime.GOARCH, "")
+		m.File("bin/large", 0o755, append(slices.Clone(program), version...))
+		return m
+	}
+	old := pair("v1.34.3")
+	old.Contract.KubernetesVersion = "v1.34.3"
+	base, err := bundle.OpenPath(write(old, "deltas"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundletest.Unpack(t, pair("v1.34.4").WriteDelta(t, t.TempDir(), base), filepath.Join(dir, "deltas"))
+	bundletest.Unpack(t, pair("v1.34.4").WriteDelta(t, filepath.Join(dir, "deltas"), base), t.TempDir())
 	inParts := fill(runtime.GOARCH, "")
 	path := filepath.Join(dir, "parts.tar.gz")
 	if _, err := bundle.Write(t.Context(), path, &inParts.Contract, inParts.Content(), bundle.WriteOptions{Encoder: bundletest.Encoder{}, PartSize: 3000}); err != nil {

@@ -15,7 +15,9 @@ func (a *app) verifyCmd() *cobra.Command {
 		Long: `Check every byte of the bundle, and that every image the install can need is inside.
 
 The installer of a bundle that somebody else has altered says what he wants it to say. Have a new bundle checked by a program
-that you trust already: the installer of the bundle that you run, with its pinned keys or with --key.`,
+that you trust already: the installer of the bundle that you run, with its pinned keys or with --key.
+
+Of a delta whose base is not at hand only its own bytes are checked, and the answer says so.`,
 		Example: "  install verify --key kubebundle.pub ../k8s-v1.35.4-linux-amd64.tar.gz",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -44,6 +46,14 @@ that you trust already: the installer of the bundle that you run, with its pinne
 			if sig != nil {
 				result["signedBy"] = sig.KeyID
 				signed = ", signed with the key " + sig.KeyID
+			}
+			if name := c.BaseName(); name != "" {
+				result["base"], result["baseChecked"] = name, b.BaseError() == nil
+				if b.BaseError() == nil {
+					signed += " on " + name
+				} else {
+					signed += ", alone: what it takes from " + name + " is checked with --base"
+				}
 			}
 			if a.output == "json" {
 				return a.printJSON(result)

@@ -310,7 +310,7 @@ func TestKeepBundle(t *testing.T) {
 		golden(t, path.Base(p), string(text))
 	}
 	// The copy's digests are looked at, not only its names.
-	write(t, m, keptBundle+"/payload.tar.zst", "rotten")
+	write(t, m, KeptBundle+"/payload.tar.zst", "rotten")
 	if ok, err := steps[0].Satisfied(t.Context(), target); ok || err != nil {
 		t.Errorf("a damaged copy counts as there (%v)", err)
 	}
@@ -324,7 +324,7 @@ func TestKeepBundle(t *testing.T) {
 	if _, err := (Preflight{}).Plan(t.Context(), s, m2); err == nil || !strings.Contains(err.Error(), "the copy of it that is kept") {
 		t.Errorf("got %v, want the copy's room asked for", err)
 	}
-	write(t, m2, keptBundle+"/install", "")
+	write(t, m2, KeptBundle+"/install", "")
 	s = dockerState(t, m2, rt, "v1.34.4", criDockerd, "")
 	s.Bundle, s.payloadChecked = b, true
 	if _, err := (Preflight{}).Plan(t.Context(), s, m2); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 
 	"kubebundle/installer/host"
 	"kubebundle/installer/step"
@@ -11,7 +12,8 @@ import (
 )
 
 const (
-	keptBundle  = "/var/lib/kubebundle/bundle"
+	// KeptBundle is where a node whose runtime forgets images keeps its bundle. The base of a delta is kept beside it, where it is found by its name.
+	KeptBundle  = "/var/lib/kubebundle/bundle"
 	imagesUnit  = "kubebundle-images.service"
 	imagesTimer = "kubebundle-images.timer"
 	imagesPath  = systemdDir + "/" + imagesUnit
@@ -39,13 +41,18 @@ func (KeepBundle) Plan(ctx context.Context, s *State, _ host.Reader) ([]step.Ste
 	if s.Bundle == nil {
 		return nil, errors.New("keep the bundle: no bundle at hand")
 	}
-	return []step.Step{
-		step.NewKeepBundle(s.Bundle, keptBundle),
+	var steps []step.Step
+	// First: the base may be what was kept so far.
+	if base := s.Bundle.Base(); base != nil {
+		steps = append(steps, step.NewKeepBase(base, path.Join(path.Dir(KeptBundle), base.Contract().Name())))
+	}
+	return append(steps,
+		step.NewKeepBundle(s.Bundle, KeptBundle),
 		step.File{Path: imagesPath, Mode: 0o644, Data: []byte(imagesService(info.Socket))},
 		step.File{Path: timerPath, Mode: 0o644, Data: []byte(imagesTimerText)},
 		step.Unit{Name: imagesUnit, Enable: true},
 		step.Unit{Name: imagesTimer, Enable: true, Start: true, Files: []string{timerPath}},
-	}, nil
+	), nil
 }
 
 // forgets says whether a runtime may lose images that nobody removed on purpose.
@@ -70,7 +77,7 @@ ExecStart=/bin/sh -c 'for f in install bundle.json payload.tar.zst; do \
 
 [Install]
 WantedBy=kubelet.service
-`, keptBundle, socket)
+`, KeptBundle, socket)
 }
 
 const imagesTimerText = `# Written by kubebundle: see kubebundle-images.service.

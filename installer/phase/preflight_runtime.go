@@ -72,8 +72,11 @@ func (in *inspection) disk(ctx context.Context) {
 		if info.Root != "" {
 			root = info.Root
 		}
-		if forgets(info) && in.s.Bundle != nil && !exists(in.r, keptBundle) {
-			kept = step.NewKeepBundle(in.s.Bundle, keptBundle).Size()
+		if forgets(info) && in.s.Bundle != nil && !exists(in.r, KeptBundle) {
+			kept = step.NewKeepBundle(in.s.Bundle, KeptBundle).Size()
+			if base := in.s.Bundle.Base(); base != nil {
+				kept += step.NewKeepBase(base, KeptBundle).Size()
+			}
 		}
 		if rt, err := in.s.Runtime(ctx); err == nil {
 			if missing, err := rt.Missing(ctx, step.RuntimeImages(in.contract.Images)); err == nil && len(missing) == 0 {

@@ -17,11 +17,17 @@ import (
 type KeepBundle struct {
 	Dir   string
 	Files []bundle.File
+	Base  bool // it is the base of a delta that is kept
 }
 
 // NewKeepBundle keeps all of a bundle in dir.
 func NewKeepBundle(b *bundle.Bundle, dir string) KeepBundle {
 	return KeepBundle{Dir: dir, Files: b.FolderFiles()}
+}
+
+// NewKeepBase keeps all of a delta's base in dir.
+func NewKeepBase(base *bundle.Bundle, dir string) KeepBundle {
+	return KeepBundle{Dir: dir, Files: base.FolderFiles(), Base: true}
 }
 
 // Size is what the copy takes, in bytes.
@@ -33,6 +39,9 @@ func (s KeepBundle) Size() (n int64) {
 }
 
 func (s KeepBundle) String() string {
+	if s.Base {
+		return fmt.Sprintf("keep the bundle's base in %s %s", s.Dir, humanize.Bytes(uint64(max(s.Size(), 0))))
+	}
 	return fmt.Sprintf("keep the bundle in %s %s", s.Dir, humanize.Bytes(uint64(max(s.Size(), 0))))
 }
 
@@ -51,7 +60,11 @@ func (s KeepBundle) Satisfied(ctx context.Context, t *Target) (bool, error) {
 
 // Apply copies what is missing. A file appears only after its digest was right.
 func (s KeepBundle) Apply(ctx context.Context, t *Target) error {
-	if t.Bundle == nil {
+	from := t.Bundle
+	if from != nil && s.Base {
+		from = from.Base()
+	}
+	if from == nil {
 		return errors.New("keep the bundle: no bundle at hand")
 	}
 	var done int64
@@ -65,7 +78,7 @@ func (s KeepBundle) Apply(ctx context.Context, t *Target) error {
 			return err
 		}
 		if !same {
-			if err := s.copy(t, f, to); err != nil {
+			if err := s.copy(t, from, f, to); err != nil {
 				return err
 			}
 		}
@@ -75,8 +88,8 @@ func (s KeepBundle) Apply(ctx context.Context, t *Target) error {
 	return nil
 }
 
-func (s KeepBundle) copy(t *Target, f bundle.File, to string) error {
-	r, err := t.Bundle.OpenFolderFile(f.Path)
+func (s KeepBundle) copy(t *Target, from *bundle.Bundle, f bundle.File, to string) error {
+	r, err := from.OpenFolderFile(f.Path)
 	if err != nil {
 		return err
 	}
