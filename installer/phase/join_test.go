@@ -311,3 +311,24 @@ func TestJoinOlderBundleWithinSkew(t *testing.T) {
 		t.Errorf("this node's files would be rendered for %s, not for its own kubelet", s.Cluster.Version)
 	}
 }
+
+// A kubelet of v1.10 keeps the certificate that it got for the token in a file of its own.
+func TestJoinWaitsWhereTheKubeletWrites(t *testing.T) {
+	for v, want := range map[string]string{
+		"v1.10.6": "/var/lib/kubelet/pki/kubelet-client.crt", "v1.11.10": kubeletClient, testVersion: kubeletClient,
+	} {
+		m, ca := workerHost(t), newCA(t)
+		s := joinState(t, m, newFakeCluster(t, ca), ca)
+		s.Release = testRelease(t, v)
+		steps, text := planAll(t, []Phase{KubeletWaitBootstrap{}}, s, m)
+		if len(steps) == 0 || !strings.Contains(text, want+"\n") && !strings.Contains(text, want+" ") {
+			t.Errorf("%s: join does not wait for %s:\n%s", v, want, text)
+		}
+		write(t, m, kubeletConf, kubeconfigText(t, "https://10.0.0.1:6443", ca))
+		write(t, m, kubeletClient, "")
+		write(t, m, want, "")
+		if joined, err := s.joined(m, s.Node); err != nil || !joined {
+			t.Errorf("%s: with %s the node has not joined: %v", v, want, err)
+		}
+	}
+}

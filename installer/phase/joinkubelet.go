@@ -78,7 +78,16 @@ func (s *State) joined(r host.Reader, n *manifests.Node) (bool, error) {
 	if want := s.joinEndpoint(); want != "" && endpointOf(have.server) != want {
 		return false, &MisfitError{Path: kubeletConf, Err: fmt.Errorf("this node has joined through %s, not %s", endpointOf(have.server), want)}
 	}
-	return exists(r, clientPEM(n)), nil
+	return exists(r, s.bootstrapCert(n)), nil
+}
+
+// bootstrapCert is where a kubelet puts the certificate that it got for a token: since v1.11 where it keeps those that follow, before in a
+// file of its own (pkg/kubelet/certificate/bootstrap of kubernetes 1.10 and 1.11).
+func (s *State) bootstrapCert(n *manifests.Node) string {
+	if s.version().Minor() < 11 {
+		return path.Join(path.Dir(clientPEM(n)), "kubelet-client.crt")
+	}
+	return clientPEM(n)
 }
 
 // KubeletWaitBootstrap waits until the kubelet has got its own certificate, and then takes the token away from it.
@@ -97,7 +106,7 @@ func (KubeletWaitBootstrap) Plan(ctx context.Context, s *State, r host.Reader) (
 	return []step.Step{
 		kubeletHealthy(t.KubeletHealthCheck),
 		step.TLSBootstrapped(kubeletConf, t.TLSBootstrap),
-		awaitFile("the kubelet's certificate in "+clientPEM(n), clientPEM(n), t.TLSBootstrap),
+		awaitFile("the kubelet's certificate in "+s.bootstrapCert(n), s.bootstrapCert(n), t.TLSBootstrap),
 		step.Remove{Path: bootstrapConf, Why: "the kubelet has its own certificate now"},
 	}, nil
 }
