@@ -11,6 +11,14 @@ func (r *Release) CoreDNSVersion() string { return r.state.coredns }
 // PauseVersion is the tag of the sandbox image: "3.10.1".
 func (r *Release) PauseVersion() string { return r.state.pause }
 
+// ImageRepository is the registry that kubeadm of this version takes unless it is told another: k8s.gcr.io or registry.k8s.io, or what the options say.
+func (r *Release) ImageRepository() string {
+	if r.opts.ImageRepository != "" {
+		return r.opts.ImageRepository
+	}
+	return r.state.registry
+}
+
 // KubeletMaxSkew is how many minors a kubelet may be behind the API server: 2, and 3 from v1.28 on.
 // Source: MinimumKubeletVersion of cmd/kubeadm/app/constants, and the published skew policy.
 func (r *Release) KubeletMaxSkew() int { return r.minor.Kubelet.MaxSkew }

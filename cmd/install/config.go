@@ -104,7 +104,7 @@ func (a *app) configValidate() *cobra.Command {
 			env := (&node{facts: f}).environment(false)
 			// A bundle at hand says which version can be installed; without one any will do.
 			if b, _, err := a.openBundle(cmd.Context()); err == nil {
-				env.KubernetesVersion, env.ImageRepository = b.Contract().KubernetesVersion, b.Contract().ImageRepository
+				env.KubernetesVersion, env.ImageRepository = b.Contract().KubernetesVersion, repositoryOf(b.Contract())
 			}
 			if err := config.Validate(file, readFile, env); err != nil {
 				return err

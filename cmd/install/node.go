@@ -214,12 +214,21 @@ func (n *node) settle(patches *string, socket string) error {
 	return err
 }
 
+// repositoryOf is the image repository of an installation that asks for none: what the bundle was built with, or the registry of its version.
+func repositoryOf(c *bundle.Contract) string {
+	rel, err := releaseOf(c)
+	if err != nil {
+		return c.ImageRepository
+	}
+	return rel.ImageRepository()
+}
+
 // environment is what the defaults of a configuration depend on.
 func (n *node) environment(init bool) config.Environment {
 	e := config.Environment{Hostname: n.facts.Hostname, Addresses: n.facts.Addresses, DefaultRouteIP: n.facts.DefaultRouteIP, CRISocket: n.found}
 	if init {
 		e.KubernetesVersion = n.bundle.Contract().KubernetesVersion
-		e.ImageRepository = n.bundle.Contract().ImageRepository
+		e.ImageRepository = repositoryOf(n.bundle.Contract())
 	}
 	return e
 }
