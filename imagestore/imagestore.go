@@ -99,6 +99,7 @@ type Store struct {
 	flights  map[string]*flight  // downloads under way
 	files    map[string]*File    // downloads done by this process, by checksum
 	hashed   map[string]struct{} // blobs that this process has verified
+	asked    map[string][]byte   // by address: what Signatures asked for, nil where nothing was; architectures share an index
 	progress sync.Mutex          // one Progress call at a time
 }
 
@@ -141,7 +142,7 @@ func New(o Options) (*Store, error) {
 	s := &Store{
 		o: o, cache: c, jobs: make(chan struct{}, o.Jobs),
 		sessions: map[string]*session{}, sources: map[string][]source{}, flights: map[string]*flight{},
-		files: map[string]*File{}, hashed: map[string]struct{}{},
+		files: map[string]*File{}, hashed: map[string]struct{}{}, asked: map[string][]byte{},
 	}
 	s.plain, s.insecure = transports(o.Transport)
 	return s, nil

@@ -78,19 +78,34 @@ func (f *finder) warn(err error) {
 
 // ask gets a document that need not be there: nil without it.
 func (f *finder) ask(ctx context.Context, path string, accept ...types.MediaType) []byte {
+	key := f.repo.Name() + "/" + path
+	f.s.mu.Lock()
+	data, known := f.s.asked[key]
+	f.s.mu.Unlock()
+	if known {
+		return data
+	}
 	list := make([]string, 0, len(accept))
 	for _, a := range accept {
 		list = append(list, string(a))
 	}
 	data, _, err := f.s.document(ctx, f.repo, path, list)
-	if err == nil {
+	remember := func() []byte {
+		f.s.mu.Lock()
+		defer f.s.mu.Unlock()
+		f.s.asked[key] = data
 		return data
 	}
+	if err == nil {
+		return remember()
+	}
+	data = nil
 	// Registries differ in how they say that they do not have it, or do not know what was asked for.
 	if code := statusOf(err); code < http.StatusBadRequest || code >= http.StatusInternalServerError {
 		f.warn(classify(err, f.repo.RegistryStr()))
+		return nil
 	}
-	return nil
+	return remember()
 }
 
 func (f *finder) tag() string { return strings.Replace(f.of, ":", "-", 1) }

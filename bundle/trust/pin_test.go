@@ -19,8 +19,7 @@ func TestPin(t *testing.T) {
 	dir := t.TempDir()
 	build := func() []byte {
 		out := filepath.Join(dir, "program")
-		c := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", out, "./testdata/pinned")
-		c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
+		c := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-ldflags", "-s -w", "-o", out, "./testdata/pinned")
 		if b, err := c.CombinedOutput(); err != nil {
 			t.Fatalf("go build: %v\n%s", err, b)
 		}
