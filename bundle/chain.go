@@ -5,6 +5,9 @@ import "encoding/json"
 // checkChain checks one link of the chain that leads from what the registry signed to what is stored: an index must
 // name the manifest, the manifest must name the config and the layers, the config must name the diff IDs.
 func checkChain(c *Contract, digest string, data []byte) error {
+	if err := modest(blobPrefix+digest[len(digestAlgo):], data); err != nil {
+		return err
+	}
 	for i := range c.Images {
 		m := &c.Images[i]
 		var err error
@@ -90,6 +93,9 @@ func checkConfig(m *Image, data []byte) error {
 // checkSignature checks that a signature's manifest names the parts that the contract says. Who signed what is not this
 // package's question.
 func checkSignature(c *Contract, digest string, data []byte) error {
+	if err := modest(signaturePrefix+digest[len(digestAlgo):], data); err != nil {
+		return err
+	}
 	for i := range c.Images {
 		for j := range c.Images[i].Signatures {
 			s := &c.Images[i].Signatures[j]

@@ -21,22 +21,6 @@ const (
 	PayloadName   = "payload.tar.zst"
 )
 
-// Limits that keep a reader's memory small whatever a contract says.
-const (
-	// MaxWindow is the largest zstd window of a payload, in bytes. A decoder needs twice as much memory.
-	MaxWindow = 128 << 20
-	// MaxContract is the largest bundle.json, in bytes.
-	MaxContract = 16 << 20
-	// MaxBlob is the largest index, manifest or config, in bytes. Registries refuse manifests over 4 MiB.
-	MaxBlob = 16 << 20
-	// maxSize bounds every size, so that sums of sizes cannot overflow.
-	maxSize = 1 << 42
-	// maxSignature is far more than a signature with a long comment, in bytes.
-	maxSignature = 64 << 10
-	// maxPath is what a tar of 1988 holds in its name field.
-	maxPath = 100
-)
-
 const (
 	blobPrefix      = "blobs/sha256/"
 	signaturePrefix = "signatures/sha256/"
@@ -55,6 +39,9 @@ var (
 func ParseContract(data []byte) (*Contract, error) {
 	if len(data) > MaxContract {
 		return nil, corrupt(ContractName, "is larger than %d bytes", MaxContract)
+	}
+	if err := modest(ContractName, data); err != nil {
+		return nil, err
 	}
 	// The number comes first: a later format may have changed the shape of everything else.
 	var head struct {
@@ -125,7 +112,16 @@ func (c *Contract) Validate() error {
 type validator struct{ errs []error }
 
 func (v *validator) check(ok bool, why string, args ...any) {
-	if !ok {
+	switch {
+	case ok || len(v.errs) > maxProblems:
+	case len(v.errs) == maxProblems:
+		v.errs = append(v.errs, errMore)
+	default:
+		for i, a := range args {
+			if s, isText := a.(string); isText && len(s) > maxTold {
+				args[i] = s[:maxTold] + "…"
+			}
+		}
 		v.errs = append(v.errs, corrupt(ContractName, why, args...))
 	}
 }
@@ -149,8 +145,12 @@ func (v *validator) files(c *Contract) {
 	seen := map[string]bool{}
 	for i := range c.Files {
 		f := &c.Files[i]
+		if len(f.Path) > maxPath { // and nothing more is made of it
+			v.check(false, "file %d has the odd path %q", i, f.Path)
+			continue
+		}
 		v.file(f)
-		v.check(fs.ValidPath(f.Path) && f.Path != "." && len(f.Path) <= maxPath && plain(f.Path),
+		v.check(fs.ValidPath(f.Path) && f.Path != "." && plain(f.Path),
 			"file %d has the odd path %q", i, f.Path)
 		v.check(!strings.HasPrefix(f.Path+"/", "blobs/") && !strings.HasPrefix(f.Path+"/", "layers/") && !strings.HasPrefix(f.Path+"/", "signatures/"),
 			"file %q lies where image content lies", f.Path)
@@ -165,6 +165,10 @@ func (v *validator) files(c *Contract) {
 	outer := map[string]bool{ContractName: true, SignatureName: true, SumsName: true, PayloadName: true}
 	for i := range c.Outer {
 		f := &c.Outer[i]
+		if len(f.Path) > maxPath {
+			v.check(false, "outer file %d has the odd path %q", i, f.Path)
+			continue
+		}
 		v.file(f)
 		v.check(outerRE.MatchString(f.Path), "outer file %d has the odd path %q", i, f.Path)
 		v.check(!outer[f.Path], "outer file %q is listed twice or has a name of the format", f.Path)
@@ -187,6 +191,10 @@ func (v *validator) images(c *Contract) {
 	signatures := map[string]int64{}
 	for i := range c.Images {
 		m := &c.Images[i]
+		if len(m.Ref) > maxRef {
+			v.check(false, "image %d has the odd reference %q", i, m.Ref)
+			continue
+		}
 		_, err := reference.ParseDockerRef(m.Ref)
 		v.check(err == nil && plain(m.Ref), "image %d has the odd reference %q", i, m.Ref)
 		v.check(!refs[m.Ref], "image %q is listed twice", m.Ref)

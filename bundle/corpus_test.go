@@ -3,6 +3,7 @@ package bundle
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -156,6 +157,11 @@ func corpus() []corpusCase {
 		{"good-signed", outer(func(p []part) []part {
 			return slices.Insert(p, 3, filePart("k8s-v1.34.4-linux-amd64/"+SignatureName, []byte("untrusted comment: a signature\n")))
 		}), ""},
+		{"good-upstream-signature", func(r *raw) { r.addSignature() }, ""},
+		{"good-foreign-arch", func(r *raw) { r.contract.Arch = "s390x" }, ""},
+		{"signature-huge", outer(func(p []part) []part {
+			return slices.Insert(p, 3, filePart("k8s-v1.34.4-linux-amd64/"+SignatureName, make([]byte, maxSignature+1)))
+		}), "bundle.json.minisig: is larger than 65536 bytes"},
 		{"signature-twice", outer(func(p []part) []part {
 			s := filePart("k8s-v1.34.4-linux-amd64/"+SignatureName, nil)
 			return slices.Insert(p, 3, s, s)
@@ -174,6 +180,17 @@ func corpus() []corpusCase {
 		{"contract-path-escape", func(r *raw) { r.contract.Files[0].Path = "../../etc/passwd" }, `odd path "../../etc/passwd"`},
 		{"contract-path-absolute", func(r *raw) { r.contract.Files[0].Path = "/etc/passwd" }, `odd path "/etc/passwd"`},
 		{"contract-path-newline", func(r *raw) { r.contract.Files[0].Path = "bin/a\nb" }, `odd path "bin/a\nb"`},
+		{"contract-path-long", func(r *raw) { r.contract.Files[0].Path = strings.Repeat("a", 1<<20) }, "file 0 has the odd path"},
+		{"contract-image-ref-long", func(r *raw) { r.contract.Images[0].Ref = strings.Repeat("a", 1<<20) }, "image 0 has the odd reference"},
+		{"contract-many-objects", func(r *raw) {
+			r.patch = func([]byte) []byte {
+				return []byte(`{"format":1,"images":[` + strings.Repeat("{},", maxObjects) + `{}]}`)
+			}
+		}, "more than the 65536 that a bundle can need"},
+		{"contract-signature-of-another", func(r *raw) {
+			r.addSignature()
+			r.contract.Images[0].Signatures[0].Of = digestOf(nil)
+		}, "which is another image"},
 		{"contract-path-in-layers", func(r *raw) { r.contract.Files[0].Path = "layers/sha256/x" }, "lies where image content lies"},
 		{"contract-path-twice", func(r *raw) { r.contract.Files = append(r.contract.Files, r.contract.Files[0]) }, `file "bin/kubelet" is listed twice`},
 		{"contract-path-folder-and-file", func(r *raw) {
@@ -234,6 +251,12 @@ func corpus() []corpusCase {
 		{"archive-twice", outer(func(p []part) []part { return slices.Insert(p, 2, p[1]) }), "install: is in the archive twice"},
 		{"archive-extra", outer(func(p []part) []part { return slices.Insert(p, 2, filePart("k8s-v1.34.4-linux-amd64/evil", nil)) }), "evil: is not in the contract"},
 		{"archive-extra-after-payload", outer(func(p []part) []part { return append(p, filePart("k8s-v1.34.4-linux-amd64/evil", nil)) }), "after the payload"},
+		{"archive-many-files", outer(func(p []part) []part {
+			for i := range maxOuters {
+				p = slices.Insert(p, 2, filePart(fmt.Sprintf("k8s-v1.34.4-linux-amd64/file%d", i), nil))
+			}
+			return p
+		}), "holds more than 64 files beside the payload"},
 		{"archive-payload-first", outer(func(p []part) []part { return []part{p[0], p[4], p[1], p[2], p[3]} }), "do not come before payload.tar.zst"},
 		{"archive-no-payload", outer(func(p []part) []part { return p[:4] }), "ends too early"},
 		{"archive-device", outer(func(p []part) []part {
@@ -294,6 +317,15 @@ func corpus() []corpusCase {
 		{"entry-hard-link", func(r *raw) {
 			r.entries[0].h = tar.Header{Typeflag: tar.TypeLink, Name: "bin/kubelet", Linkname: "/bin/sh", ModTime: epoch}
 		}, "bin/kubelet: is not a regular file"},
+		{"entry-device", func(r *raw) {
+			r.entries[0].h = tar.Header{Typeflag: tar.TypeChar, Name: "bin/kubelet", Devmajor: 1, Devminor: 3, ModTime: epoch}
+		}, "bin/kubelet: is not a regular file"},
+		{"entry-fifo", func(r *raw) {
+			r.entries[0].h = tar.Header{Typeflag: tar.TypeFifo, Name: "bin/kubelet", ModTime: epoch}
+		}, "bin/kubelet: is not a regular file"},
+		{"entry-sparse", func(r *raw) {
+			r.entries[0].h.PAXRecords = map[string]string{"KUBEBUNDLE.sparse": "1"}
+		}, "has the tar record"},
 		{"entry-attributes", func(r *raw) {
 			r.entries[0].h.PAXRecords = map[string]string{"SCHILY.xattr.security.capability": "x"}
 		}, "has the tar record"},
@@ -307,10 +339,29 @@ func corpus() []corpusCase {
 		}, "diff ID 0 of registry.k8s.io/pause:3.10.1 is"},
 		{"chain-index", func(r *raw) { r.replaceBlob(1, &r.contract.Images[0].Target, `{"manifests":[]}`) }, "does not name the manifest"},
 		{"chain-index-not-json", func(r *raw) { r.replaceBlob(1, &r.contract.Images[0].Target, `<html>`) }, "is not the index of"},
+		{"chain-signature", func(r *raw) {
+			r.addSignature()
+			s := &r.contract.Images[0].Signatures[0]
+			s.Parts[1].Digest, s.Parts[1].Size = digestOf([]byte("other")), 5
+			r.entries[6] = filePart(signaturePrefix+strings.TrimPrefix(digestOf([]byte("other")), digestAlgo), []byte("other"))
+		}, "part 1 of the signature of registry.k8s.io/pause:3.10.1 is"},
 		{"chain-manifest", func(r *raw) {
 			r.replaceBlob(2, &r.contract.Images[0].Manifest, `{"config":{"digest":"sha256:0"}}`)
 			r.replaceBlob(1, &r.contract.Images[0].Target, `{"manifests":[{"digest":"`+r.contract.Images[0].Manifest.Digest+`"}]}`)
 		}, "names the config"},
+	}
+}
+
+// addSignature gives the image a signature of its publisher: a manifest, and a config and a layer that it names.
+func (r *raw) addSignature() {
+	m := &r.contract.Images[0]
+	config, signed := []byte("{}"), []byte("what was signed")
+	manifest := fmt.Appendf(nil, `{"config":{"digest":%q},"layers":[{"digest":%q}]}`, digestOf(config), digestOf(signed))
+	desc := func(b []byte) Descriptor { return Descriptor{Digest: digestOf(b), Size: int64(len(b))} }
+	m.Signatures = []Signature{{Of: m.Target.Digest, Kind: "cosign", Manifest: desc(manifest), Parts: []Descriptor{desc(config), desc(signed)}}}
+	layer := len(r.entries) - 1
+	for i, data := range [][]byte{manifest, config, signed} {
+		r.entries = slices.Insert(r.entries, layer+i, filePart(signaturePrefix+strings.TrimPrefix(digestOf(data), digestAlgo), data))
 	}
 }
 
@@ -343,29 +394,37 @@ func (c corpusCase) bytes() []byte {
 	return r.bytes()
 }
 
-// TestCorpus reads the stored bundles: the format as it was when they were written. Each has a header line in
-// testdata/corpus/want.json that says what a reader of any later release must say.
+// header says of a stored case what it is and what a reader of any later release must say of it: "" for nothing.
+type header struct {
+	What string `json:"what"`
+	Must string `json:"must"`
+}
+
+// TestCorpus reads the stored bundles: the format as it was when they were written. headers.json has a header for each.
 func TestCorpus(t *testing.T) {
 	dir := filepath.Join("testdata", "corpus")
 	if *update {
 		writeCorpus(t, dir)
 		t.Fatal("testdata/corpus is written; run again without -update")
 	}
-	var want map[string]string
-	data, err := os.ReadFile(filepath.Join(dir, "want.json"))
+	var headers map[string]header
+	data, err := os.ReadFile(filepath.Join(dir, "headers.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(data, &want); err != nil {
+	if err := json.Unmarshal(data, &headers); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(corpus()) + len(deltaCorpus()); len(want) != n {
-		t.Errorf("%d stored cases, %d known ones: run with -update", len(want), n)
+	if n := len(corpus()) + len(deltaCorpus()); len(headers) != n {
+		t.Errorf("%d stored cases, %d known ones: run with -update", len(headers), n)
 	}
-	for name, msg := range want {
+	for name, h := range headers {
 		t.Run(name, func(t *testing.T) {
+			if h.What == "" {
+				t.Error("the header does not say what it is")
+			}
 			err := readAll(t.Context(), filepath.Join(dir, name+".tar.gz"))
-			checkRefusal(t, err, msg)
+			checkRefusal(t, err, h.Must)
 		})
 	}
 }
@@ -437,12 +496,13 @@ func writeCorpus(t *testing.T, dir string) {
 	t.Helper()
 	must(os.RemoveAll(dir))
 	must(os.MkdirAll(dir, 0o755))
-	want := map[string]string{}
+	about := whatItIs()
+	headers := map[string]header{}
 	for _, c := range append(corpus(), deltaCorpus()...) {
-		want[c.name] = c.want
+		headers[c.name] = header{What: cmp.Or(about[c.name], strings.ReplaceAll(c.name, "-", " ")), Must: c.want}
 		must(os.WriteFile(filepath.Join(dir, c.name+".tar.gz"), c.bytes(), 0o644))
 	}
-	data, err := json.MarshalIndent(want, "", "  ")
+	data, err := json.MarshalIndent(headers, "", "  ")
 	must(err)
-	must(os.WriteFile(filepath.Join(dir, "want.json"), append(data, '\n'), 0o644))
+	must(os.WriteFile(filepath.Join(dir, "headers.json"), append(data, '\n'), 0o644))
 }

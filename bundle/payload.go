@@ -86,8 +86,9 @@ type PayloadReader struct {
 	err   error      // what ended the pass
 	delta *deltaPass // nil for a bundle that is whole
 
-	// collect, if set, is given the problems that do not hinder reading on; otherwise the first one ends the pass.
-	collect func(error)
+	// collect, if set, is given the problems that do not hinder reading on; otherwise the first one ends the pass. An
+	// error of its own ends the pass too.
+	collect func(error) error
 }
 
 // ModTime is the time of the current entry: that of the whole bundle, because a writer gives all entries the same.
@@ -302,7 +303,9 @@ func (p *PayloadReader) end(err error) error {
 // problem ends the pass, or is collected.
 func (p *PayloadReader) problem(err error) error {
 	if p.collect != nil {
-		p.collect(err)
+		if err := p.collect(err); err != nil {
+			return p.end(err)
+		}
 		return nil
 	}
 	return p.end(err)

@@ -225,7 +225,13 @@ func (b *Bundle) Verify(ctx context.Context) error {
 		return errors.Join(append(problems, err)...)
 	}
 	defer func() { _ = p.Close() }() // only read from
-	p.collect = func(err error) { problems = append(problems, err) }
+	p.collect = func(err error) error {
+		problems = append(problems, err)
+		if len(problems) >= maxProblems {
+			return errMore
+		}
+		return nil
+	}
 	for {
 		_, err := p.Next()
 		if errors.Is(err, io.EOF) {

@@ -103,6 +103,12 @@ func (a *archive) toPayload() (*head, error) {
 			return nil, corrupt(name, "is in the archive twice")
 		}
 		seen[name] = true
+		if len(seen) > maxOuters {
+			return nil, corrupt(a.name, "holds more than %d files beside the payload", maxOuters)
+		}
+		if name != PayloadName && th.Size > maxOuter {
+			return nil, corrupt(name, "is larger than %d bytes", maxOuter)
+		}
 		switch name {
 		case PayloadName:
 			if !seen[ContractName] || !seen[SumsName] {
@@ -113,7 +119,7 @@ func (a *archive) toPayload() (*head, error) {
 		case ContractName:
 			h.contract, err = a.small(name, th.Size, MaxContract)
 		case SumsName:
-			h.sums, err = a.small(name, th.Size, 1<<20)
+			h.sums, err = a.small(name, th.Size, maxSums)
 		case SignatureName:
 			h.signature, err = a.small(name, th.Size, maxSignature)
 		default:

@@ -35,7 +35,7 @@ func (s *dirSource) scan(full bool, admit Admit) (*head, error) {
 	if err != nil {
 		return nil, err
 	}
-	if h.sums, err = readSmall(root, SumsName, 1<<20); err != nil {
+	if h.sums, err = readSmall(root, SumsName, maxSums); err != nil {
 		return nil, err
 	}
 	for _, o := range c.Outer {
