@@ -11,7 +11,7 @@ GOBUILD := go build -trimpath -buildvcs=false
 LDFLAGS := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 10s
 
-.PHONY: build tools prepare lint test test-short test-unit test-fuzz test-integration test-differential test-e2e test-e2e-newest test-e2e-docker test-v1.10 test-arm64 bench demo clean help
+.PHONY: build tools prepare lint test test-short test-unit test-fuzz test-fuzz-bundle test-integration test-differential test-e2e test-e2e-newest test-e2e-docker test-v1.10 test-arm64 bench demo clean help
 
 help: ## this text
 	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -43,6 +43,11 @@ test-fuzz: ## every fuzz target for FUZZTIME, starting from its corpus
 	  for f in $$(grep -hoE '^func (Fuzz[A-Za-z0-9_]+)' $$d/*_test.go | awk '{print $$2}'); do \
 	    go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$d; done; done
 
+# The targets for the bytes of a bundle. Those that link client-go take minutes to build with coverage.
+test-fuzz-bundle: ## the fuzz targets for the bytes of bundles, FUZZTIME each
+	for t in bundle:FuzzContract bundle:FuzzPayload bundle:FuzzArchive bundle:FuzzList bundle/needs:FuzzScan; do \
+	  go test -run '^$$' -fuzz "^$${t#*:}\$$" -fuzztime $(FUZZTIME) ./$${t%%:*}; done
+
 test-integration: prepare ## real containerd and Docker daemons, a real API server (root)
 	go run ./test/lab integration
 
@@ -71,7 +76,7 @@ test-arm64: prepare ## a bundle of v1.10.6 for arm64 from a cross-built Kubernet
 	KUBEBUNDLE_ARM64=1 go test -count=1 -timeout 45m -v ./test/arm64
 
 test: VERSIONS = ci
-test: prepare lint test-unit test-integration test-differential test-e2e ## everything (root)
+test: prepare lint test-unit test-fuzz-bundle test-integration test-differential test-e2e ## everything (root)
 
 bench: prepare ## build, import and init against named opponents, as ratios of one run (root)
 	go run ./test/bench

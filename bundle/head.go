@@ -51,6 +51,9 @@ func checkSums(sums []byte, c *Contract, contract []byte) []error {
 	}
 	seen := map[string]bool{}
 	for i, line := range strings.Split(strings.TrimSuffix(string(sums), "\n"), "\n") {
+		if len(errs) >= maxProblems {
+			return append(errs, errMore)
+		}
 		m := sumLineRE.FindStringSubmatch(line)
 		if m == nil {
 			add("line %d is not a checksum", i+1)

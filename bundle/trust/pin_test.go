@@ -3,7 +3,6 @@ package trust_test
 import (
 	"bytes"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
