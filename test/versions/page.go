@@ -158,7 +158,7 @@ type Run struct {
 }
 
 // endToEnd reads the runs out of the Makefile: every recipe that tests below test/e2e, with the version and the runtime that it says in the
-// environment.
+// environment. It expands no variables of make, so a recipe writes KUBEBUNDLE_E2E=1 and the rest out.
 func endToEnd(makefile string) []Run {
 	needs, variables := map[string][]string{}, map[string]string{}
 	var runs []Run
