@@ -9,8 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"sigs.k8s.io/yaml"
-
 	"kubebundle/installer/config"
 	"kubebundle/installer/host"
 	"kubebundle/installer/phase"
@@ -35,12 +33,11 @@ type resetPart struct {
 	steps func(ctx context.Context) ([]step.Step, error)
 }
 
-// parts is the workflow. kubeadm has preflight, remove-etcd-member and cleanup-node; the last one is told in more detail here. A single
-// etcd member goes with its data, so there is none to remove from others.
+// parts is the workflow. kubeadm has preflight, remove-etcd-member and cleanup-node; the last one is told in more detail here.
 func (r *Reset) parts() []resetPart {
 	return []resetPart{
 		{"preflight", r.preflight},
-		{"remove-etcd-member", nothing},
+		{"remove-etcd-member", r.leaveEtcd},
 		{"cleanup-node/kubelet", r.stopKubelet},
 		{"cleanup-node/containers", r.containers},
 		{"cleanup-node/mounts", r.unmount},
@@ -50,8 +47,6 @@ func (r *Reset) parts() []resetPart {
 		{"cleanup-node/units", r.units},
 	}
 }
-
-func nothing(context.Context) ([]step.Step, error) { return nil, nil }
 
 // ResetPhases are the names for --skip-phases.
 func ResetPhases() []string {
@@ -292,34 +287,6 @@ func (r *Reset) certDir() string {
 		return config.DefaultCertificatesDir
 	}
 	return r.Config.CertificatesDir
-}
-
-// etcdDataDir reads from the static pod where this node's etcd keeps its data: the hostPath volume "etcd-data".
-func etcdDataDir(h host.Reader) string {
-	const usual = "/var/lib/etcd"
-	data, err := h.ReadFile("/etc/kubernetes/manifests/etcd.yaml")
-	if err != nil {
-		return usual
-	}
-	var pod struct {
-		Spec struct {
-			Volumes []struct {
-				Name     string `json:"name"`
-				HostPath struct {
-					Path string `json:"path"`
-				} `json:"hostPath"`
-			} `json:"volumes"`
-		} `json:"spec"`
-	}
-	if err := yaml.Unmarshal(data, &pod); err != nil {
-		return usual
-	}
-	for _, v := range pod.Spec.Volumes {
-		if p := v.HostPath.Path; v.Name == "etcd-data" && path.IsAbs(p) && path.Clean(p) != "/" {
-			return path.Clean(p)
-		}
-	}
-	return usual
 }
 
 // NotRootError says that only root can do this. Exit code 3, as for everything that preflight refuses.

@@ -8,6 +8,9 @@ func Init() []phase.Phase { return phase.InitPhases() }
 // Join is `install join` of a worker, top to bottom.
 func Join() []phase.Phase { return phase.JoinPhases() }
 
+// JoinControlPlane is `install join --control-plane`, top to bottom.
+func JoinControlPlane() []phase.Phase { return phase.JoinControlPlanePhases() }
+
 // RenewCerts is `install certs renew`: new certificates, then the pods that read them.
 func RenewCerts(r phase.RenewCerts) []phase.Phase {
 	return []phase.Phase{r, phase.RestartStaticPods{CertDir: r.CertDir}}

@@ -154,6 +154,7 @@ func (a *app) target(socket func() string) (*step.Target, func()) {
 			return api, err
 		},
 	}
+	t.Etcd = func(ctx context.Context, conn step.EtcdConn) (step.Etcd, error) { return a.openEtcd(ctx, t, conn) }
 	return t, func() {
 		if rt != nil {
 			_ = rt.Close() // the end of the program

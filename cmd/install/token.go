@@ -82,7 +82,7 @@ func (a *app) tokenCreate() *cobra.Command {
 			}
 			text := t.String()
 			if f.PrintJoinCommand {
-				if text, err = a.joinCommand(c, text); err != nil {
+				if text, err = a.joinCommand(c, text, f.CertificateKey); err != nil {
 					return err
 				}
 			}
@@ -122,8 +122,8 @@ func newToken(bt *config.BootstrapToken, now time.Time) (*cluster.Token, error) 
 	return &t, nil
 }
 
-// joinCommand is the line for a worker: the server that c talks to, and the pin of its CA.
-func (a *app) joinCommand(c *cluster.Client, token string) (string, error) {
+// joinCommand is the line for a worker, or with a certificate key for a control plane: the server that c talks to, and the pin of its CA.
+func (a *app) joinCommand(c *cluster.Client, token, certificateKey string) (string, error) {
 	caPEM, err := a.host.ReadFile(config.DefaultCertificatesDir + "/ca.crt")
 	if err != nil {
 		return "", fmt.Errorf("pin of the cluster's CA: %w", err)
@@ -137,6 +137,9 @@ func (a *app) joinCommand(c *cluster.Client, token string) (string, error) {
 	}
 	// One line: it is meant to be copied by a program. The server's own address is the one that others reach.
 	line := phase.JoinCommand(c.Server, token, pki.Pin(ca.Cert))
+	if certificateKey != "" {
+		line = phase.JoinControlPlaneCommand(c.Server, token, pki.Pin(ca.Cert), certificateKey)
+	}
 	return strings.Join(strings.Fields(strings.ReplaceAll(line, "\\\n", " ")), " "), nil
 }
 

@@ -74,8 +74,8 @@ func (a *app) initLike(use, short string, args cobra.PositionalArgs, only func(a
 				return err
 			}
 			defer n.close()
-			if cfg.UploadCerts || cfg.CertificateKey != "" {
-				return usagef("leave it out: this version makes one control plane node, and workers need no copied certificates", "--upload-certs and --certificate-key: not in this version")
+			if cfg.CertificateKey != "" && !cfg.UploadCerts {
+				return usagef("give --upload-certs as well", "--certificate-key: nothing is sealed with it, since no certificates are uploaded")
 			}
 			s := a.state(n, configureRuntime)
 			s.Init = cfg
@@ -115,7 +115,7 @@ func (a *app) loadInit(ctx context.Context, f *config.InitFlags) (*node, *config
 }
 
 func (a *app) joinCmd() *cobra.Command {
-	cmd := a.joinLike("join [HOST:PORT]", "Make this host a worker of an existing cluster", someArgs(0, 1, "the cluster's host:port"), false)
+	cmd := a.joinLike("join [HOST:PORT]", "Make this host a worker, or with --control-plane a further control plane, of an existing cluster", someArgs(0, 1, "the cluster's host:port"), false)
 	cmd.AddCommand(a.joinLike("phase NAME [HOST:PORT]", "Run only this phase of join", someArgs(1, 2, "the name of a phase and the cluster's host:port"), true))
 	return cmd
 }
@@ -125,7 +125,7 @@ func (a *app) joinLike(use, short string, args cobra.PositionalArgs, onePhase bo
 	var configureRuntime bool
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: args,
-		Long: short + ".\n\nPhases: " + phaseList(installer.Join()) +
+		Long: short + ".\n\nPhases: " + phaseList(installer.Join()) + "\n\nWith --control-plane: " + phaseList(installer.JoinControlPlane()) +
 			"\n\nOn a host that has joined already, the cluster is not asked and no valid token is needed. To bring a changed configuration to such a\n" +
 			"host, run `install join phase kubelet-start` with the same flags and a new token.",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -144,9 +144,6 @@ func (a *app) joinLike(use, short string, args cobra.PositionalArgs, onePhase bo
 			if err != nil {
 				return err
 			}
-			if cfg.ControlPlane != nil {
-				return usagef("join it as a worker", "--control-plane: this version joins workers only")
-			}
 			if err := n.settle(&cfg.PatchesDir, cfg.NodeRegistration.CRISocket); err != nil {
 				return err
 			}
@@ -159,7 +156,11 @@ func (a *app) joinLike(use, short string, args cobra.PositionalArgs, onePhase bo
 			// Who asks for one phase wants it planned from what the cluster says now.
 			last, version, ended := n.journal.Workflow()
 			s.JoinEnded = !onePhase && ended && last == "join" && version == n.bundle.Contract().KubernetesVersion
-			return a.runJob(cmd.Context(), job{name: "join", phases: installer.Join(), state: s, node: n, skip: cfg.SkipPhases, only: only, dryRun: cfg.DryRun})
+			phases := installer.Join()
+			if cfg.ControlPlane != nil {
+				phases = installer.JoinControlPlane()
+			}
+			return a.runJob(cmd.Context(), job{name: "join", phases: phases, state: s, node: n, skip: cfg.SkipPhases, only: only, dryRun: cfg.DryRun})
 		},
 	}
 	f.AddFlags(cmd.Flags())

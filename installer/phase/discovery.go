@@ -65,6 +65,11 @@ func (Discovery) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step
 	if err != nil {
 		return nil, fmt.Errorf("read the cluster's configuration: %w", err)
 	}
+	if s.Join.ControlPlane != nil {
+		if err := s.checkControlPlane(c); err != nil {
+			return nil, err
+		}
+	}
 	contract, err := s.contract()
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 
 	"kubebundle/installer/cluster"
 	"kubebundle/installer/host"
@@ -20,7 +21,7 @@ type JoinKubeletStart struct{}
 func (JoinKubeletStart) Name() string { return "kubelet-start" }
 
 // Plan writes the CA, the bootstrap kubeconfig (unless the node has its own already) and the kubelet's files. The server in the
-// kubeconfig is the address that was given to join: the one that this host can be known to reach.
+// kubeconfig is the address that was given to join, the one that this host can be known to reach; on a control plane it is its own.
 func (JoinKubeletStart) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
 	n, err := s.joinNode(ctx, r)
 	if err != nil {
@@ -46,7 +47,7 @@ func (JoinKubeletStart) Plan(ctx context.Context, s *State, r host.Reader) ([]st
 	}
 	var watch []string
 	if !joined {
-		data, err := manifests.BootstrapKubeconfig(s.Cluster, "https://"+s.joinEndpoint(), s.ClusterInfo.CAPEM, s.Join.Discovery.TLSBootstrapToken)
+		data, err := manifests.BootstrapKubeconfig(s.Cluster, s.kubeletServers()[0], s.ClusterInfo.CAPEM, s.Join.Discovery.TLSBootstrapToken)
 		if err != nil {
 			return nil, err
 		}
@@ -75,7 +76,7 @@ func (s *State) joined(r host.Reader, n *manifests.Node) (bool, error) {
 	if s.ClusterInfo != nil && !containsPEM(have.ca, s.ClusterInfo.CAPEM) {
 		return false, &MisfitError{Path: kubeletConf, Err: errors.New("it belongs to another cluster")}
 	}
-	if want := s.joinEndpoint(); want != "" && endpointOf(have.server) != want {
+	if want := s.joinEndpoint(); want != "" && !slices.Contains(s.kubeletServers(), have.server) {
 		return false, &MisfitError{Path: kubeletConf, Err: fmt.Errorf("this node has joined through %s, not %s", endpointOf(have.server), want)}
 	}
 	return exists(r, s.bootstrapCert(n)), nil

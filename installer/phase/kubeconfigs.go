@@ -49,7 +49,7 @@ func (p Kubeconfig) Plan(ctx context.Context, s *State, r host.Reader) ([]step.S
 	if s.kubeletCert != nil && !Skipped(s.skips(), p.Name()+"/kubelet") {
 		rest = s.kubeletCert
 	}
-	for _, spec := range manifests.Kubeconfigs(c, n) {
+	for _, spec := range s.kubeconfigSpecs(c, n) {
 		data := s.Kubeconfigs[spec.Name]
 		if data == nil || Skipped(s.skips(), p.Name()+"/"+spec.Name) {
 			continue
@@ -77,7 +77,7 @@ func (s *State) ensureKubeconfigs(c *manifests.Cluster, n *manifests.Node, r hos
 		return err
 	}
 	ca := s.Certs["ca"]
-	specs := manifests.Kubeconfigs(c, n)
+	specs := s.kubeconfigSpecs(c, n)
 	out := make([][]byte, len(specs))
 	var errs []error
 	var work errgroup.Group

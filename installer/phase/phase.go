@@ -32,6 +32,7 @@ func InitPhases() []Phase {
 		ServiceRoute{}, // while the control plane comes up
 		WaitControlPlane{},
 		UploadConfig{},
+		UploadCerts{},
 		MarkControlPlane{},
 		BootstrapToken{},
 		KubeletFinalize{},

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"kubebundle/installer/pki"
@@ -40,6 +42,12 @@ func (in *inspection) own(ctx context.Context) {
 	}
 	in.kubeletOurs = exists(in.r, "/var/lib/kubelet/config.yaml") && in.unitOurs() &&
 		(in.ownManifests[string(release.APIServer)] || in.s.Join != nil && exists(in.r, kubeletConf))
+	if in.s.Join != nil && in.s.Join.ControlPlane != nil && in.unitOurs() && (exists(in.r, kubeletConf) || exists(in.r, bootstrapConf)) {
+		// The cluster is not known yet, so what lies there cannot be compared: its kubelet is that of an earlier run.
+		for _, comp := range append(components(), string(release.Etcd)) {
+			in.ownManifests[comp] = exists(in.r, path.Join(manifestsDir, comp+".yaml"))
+		}
+	}
 	// A join that was cut off while the kubelet was introducing itself.
 	in.kubeletOurs = in.kubeletOurs || in.s.Join != nil && in.unitOurs() && exists(in.r, bootstrapConf)
 }
@@ -91,6 +99,9 @@ func (in *inspection) wantedPorts() []port {
 	if in.s.Init != nil && in.s.Init.LocalAPIEndpoint.BindPort != 0 {
 		api = int(in.s.Init.LocalAPIEndpoint.BindPort)
 	}
+	if in.s.Join != nil && in.s.Join.ControlPlane.LocalAPIEndpoint.BindPort != 0 {
+		api = int(in.s.Join.ControlPlane.LocalAPIEndpoint.BindPort)
+	}
 	kcm, scheduler := 10257, 10259
 	if in.minor() < 16 {
 		kcm, scheduler = 10252, 10251
@@ -107,9 +118,10 @@ func fileCheck(kind, p string) string { return kind + "-" + strings.ReplaceAll(p
 
 // manifests of others would be started by the kubelet, or overwritten.
 func (in *inspection) manifests(context.Context) {
-	if in.s.Join != nil && in.s.Join.ControlPlane == nil {
+	if in.s.Join != nil {
 		entries, err := in.r.ReadDir(manifestsDir)
-		if err == nil && len(entries) > 0 {
+		begun := in.s.Join.ControlPlane != nil && in.beganControlPlane()
+		if err == nil && len(entries) > 0 && !begun {
 			in.fail(fileCheck("DirAvailable", manifestsDir), resetFix, "%s is not empty: the kubelet would start what lies there", manifestsDir)
 		}
 		return
@@ -120,6 +132,13 @@ func (in *inspection) manifests(context.Context) {
 			in.fail(fileCheck("FileAvailable", p), resetFix, "%s is there and is not what this run would write: of another cluster, version or configuration", p)
 		}
 	}
+}
+
+// beganControlPlane reports whether an earlier run of this join has written static pods: they are for the kubelet of its unit, and the
+// certificates beside them are of the cluster that is joined.
+func (in *inspection) beganControlPlane() bool {
+	ca, err := in.r.ReadFile(in.s.Join.CACertPath)
+	return err == nil && in.pinned(ca) && in.unitOurs()
 }
 
 func keys[V any](m map[string]V) func(yield func(string) bool) {
@@ -258,10 +277,19 @@ func (in *inspection) joinedElsewhere(ca []byte) error {
 		return err
 	case !in.pinned(have.ca) || ca != nil && !containsPEM(have.ca, ca):
 		return errors.New("this host is a node of another cluster")
-	case in.s.joinEndpoint() != "" && endpointOf(have.server) != in.s.joinEndpoint():
+	case in.s.joinEndpoint() != "" && !slices.Contains(in.joinServers(), endpointOf(have.server)):
 		return fmt.Errorf("this host has joined through %s, not %s", endpointOf(have.server), in.s.joinEndpoint())
 	}
 	return nil
+}
+
+// joinServers are the addresses that the kubelet of this node may have: the one that was given, and on a control plane its own.
+func (in *inspection) joinServers() []string {
+	out := []string{in.s.joinEndpoint()}
+	if cp := in.s.Join.ControlPlane; cp != nil {
+		out = append(out, net.JoinHostPort(cp.LocalAPIEndpoint.AdvertiseAddress, strconv.Itoa(int(cp.LocalAPIEndpoint.BindPort))))
+	}
+	return out
 }
 
 // pinned reports whether a CA is one that the user named; without pins every CA may be.

@@ -64,6 +64,11 @@ func (s *State) joinNode(ctx context.Context, r host.Reader) (*manifests.Node, e
 	if err != nil {
 		return nil, err
 	}
+	if cp := s.Join.ControlPlane; cp != nil {
+		n.ControlPlane, n.AdvertiseAddress, n.BindPort = true, net.ParseIP(cp.LocalAPIEndpoint.AdvertiseAddress), int(cp.LocalAPIEndpoint.BindPort)
+		s.Node = n
+		return n, nil
+	}
 	if n.AdvertiseAddress = s.Join.NodeIP; n.AdvertiseAddress == nil {
 		// The configuration could not tell: with file discovery the cluster's address is known only now.
 		var toward net.IP

@@ -58,17 +58,20 @@ type State struct {
 	SAPub       []byte
 	Kubeconfigs map[string][]byte // by manifests.KubeconfigSpec.Name
 	Token       *cluster.Token    // the one that the join command names
-	ClusterInfo *cluster.ClusterInfo
-	KubeletCM   *corev1.ConfigMap
+	// CertificateKey seals the uploaded certificates; "" where none were uploaded.
+	CertificateKey string
+	ClusterInfo    *cluster.ClusterInfo
+	KubeletCM      *corev1.ConfigMap
 	// Problems is what preflight found and did not refuse: warnings, and ignored errors.
 	Problems []Problem
 
 	looked      bool // Facts are there
 	runtime     *cruntime.Info
 	patched     map[string][]patch
-	kubeletCert []step.Step // write the kubelet's first certificate
-	restart     []string    // static pods whose certificates were renewed
-	member      bool        // this host has joined already: the cluster was not asked, and what follows from its answers is in place
+	kubeletCert []step.Step       // write the kubelet's first certificate
+	restart     []string          // static pods whose certificates were renewed
+	shared      map[string][]byte // certificates that a further control plane has fetched, by path
+	member      bool              // this host has joined already: the cluster was not asked, and what follows from its answers is in place
 
 	manifests []manifest // of the bundle, in order
 }

@@ -101,8 +101,34 @@ func (ShowJoinCommand) Plan(ctx context.Context, s *State, r host.Reader) ([]ste
 		case !s.Init.SkipTokenPrint:
 			token = s.Token.String()
 		}
-		return joinText(JoinCommand(server, token, pin), c.PodSubnet != "", len(manifestNames(s)) > 0)
+		text := joinText(JoinCommand(server, token, pin), c.PodSubnet != "", len(manifestNames(s)) > 0)
+		if c.ControlPlaneEndpoint == "" {
+			return text
+		}
+		return text + s.controlPlaneText(server, token, pin)
 	}}}, nil
+}
+
+// controlPlaneText says how another control plane joins, where the cluster has an address that all of them share.
+func (s *State) controlPlaneText(server, token, pin string) string {
+	if s.CertificateKey == "" {
+		return "\nYou can also join more control-plane nodes. First let them fetch what they need of this one:\n\n./install init phase upload-certs --upload-certs\n"
+	}
+	key := s.CertificateKey
+	if s.Init.SkipCertificateKeyPrint {
+		key = "<value withheld>"
+	}
+	return "\nYou can also join any number of control-plane nodes by running the following on each as root, in the bundle's folder:\n\n" +
+		JoinControlPlaneCommand(server, token, pin, key) + `
+
+The certificate key gives access to the cluster's secrets: keep it secret. The uploaded certificates are deleted in two hours;
+"./install init phase upload-certs --upload-certs" uploads them again.
+`
+}
+
+// JoinControlPlaneCommand is the line that makes a control plane of another host.
+func JoinControlPlaneCommand(server, token, pin, certificateKey string) string {
+	return JoinCommand(server, token, pin) + " \\\n\t--control-plane --certificate-key " + certificateKey
 }
 
 // JoinCommand is the line that makes a worker of another host. server is https://host:port.

@@ -47,6 +47,8 @@ type Target struct {
 	// Get fetches a health endpoint of this node ("http://127.0.0.1:10248/healthz"): status and the first kilobytes of the body.
 	// nil means a plain loopback client.
 	Get func(ctx context.Context, url string) (status int, body []byte, err error)
+	// Etcd opens the cluster's etcd.
+	Etcd func(ctx context.Context, conn EtcdConn) (Etcd, error)
 	// CRI opens the runtime's CRI endpoint (unix:///run/…); nil means over gRPC.
 	CRI func(ctx context.Context, socket string) (CRI, error)
 }

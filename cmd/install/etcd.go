@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+
+	"kubebundle/installer/cluster"
+	"kubebundle/installer/etcd"
+	"kubebundle/installer/step"
+)
+
+// openEtcd connects to the cluster's etcd with credentials that lie on this host. Its members are those that the cluster names: they are
+// reached over a dialer that knows no other address.
+func (a *app) openEtcd(ctx context.Context, t *step.Target, conn step.EtcdConn) (step.Etcd, error) {
+	cfg := etcd.Config{Endpoints: conn.Endpoints}
+	for _, f := range []struct {
+		path string
+		to   *[]byte
+	}{{conn.CAFile, &cfg.CA}, {conn.CertFile, &cfg.Cert}, {conn.KeyFile, &cfg.Key}} {
+		data, err := a.host.ReadFile(f.path)
+		if err != nil {
+			return nil, err
+		}
+		*f.to = data
+	}
+	if len(cfg.Endpoints) == 0 {
+		api, err := t.Cluster(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if cfg.Endpoints, err = api.EtcdEndpoints(ctx); err != nil {
+			return nil, err
+		}
+	}
+	cfg.Dial = cluster.NewDialer(cfg.Endpoints...).DialContext
+	c, err := etcd.Open(cfg)
+	if err != nil {
+		return nil, err // not c: a nil pointer in an interface is not nil
+	}
+	return c, nil
+}

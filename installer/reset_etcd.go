@@ -1,0 +1,97 @@
+package installer
+
+import (
+	"context"
+	"path"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+
+	"kubebundle/installer/host"
+	"kubebundle/installer/step"
+)
+
+const etcdManifest = "/etc/kubernetes/manifests/etcd.yaml"
+
+// leaveEtcd takes this node's member out of the cluster's etcd while it still runs: a member that just disappears counts for the quorum for
+// ever. It is asked over the node's own member, which lives until this is done.
+func (r *Reset) leaveEtcd(ctx context.Context) ([]step.Step, error) {
+	pod := readEtcdPod(r.Target.Host)
+	if pod == nil {
+		return nil, nil // a worker, or an external etcd
+	}
+	peer := pod.arg("initial-advertise-peer-urls")
+	if peer == "" || strings.Contains(peer, "//127.") { // up to v1.12 it has no others
+		return nil, nil
+	}
+	client, _, _ := strings.Cut(pod.arg("listen-client-urls"), ",")
+	dir := path.Join(r.certDir(), "etcd")
+	leave := step.EtcdLeave{
+		PeerURL: peer,
+		Conn: step.EtcdConn{
+			CAFile: path.Join(dir, "ca.crt"), CertFile: path.Join(dir, "healthcheck-client.crt"), KeyFile: path.Join(dir, "healthcheck-client.key"),
+			Endpoints: []string{client},
+		},
+	}
+	if _, err := leave.Satisfied(ctx, r.Target); err != nil && !strings.Contains(pod.arg("initial-cluster"), ",") {
+		// The first control plane, whose etcd does not answer. Whether others have joined it cannot be known here; that it cannot be reset
+		// would be worse.
+		r.emit(Event{Phase: "remove-etcd-member", State: Progress, What: "etcd does not answer (" + err.Error() + "); if other control planes have joined this one, take " + peer + " out there: etcdctl member remove"})
+		return nil, nil
+	}
+	return []step.Step{leave}, nil
+}
+
+// etcdPod is what reset reads of etcd's static pod.
+type etcdPod struct {
+	Spec struct {
+		Containers []struct {
+			Command []string `json:"command"`
+		} `json:"containers"`
+		Volumes []struct {
+			Name     string `json:"name"`
+			HostPath struct {
+				Path string `json:"path"`
+			} `json:"hostPath"`
+		} `json:"volumes"`
+	} `json:"spec"`
+}
+
+func readEtcdPod(h host.Reader) *etcdPod {
+	data, err := h.ReadFile(etcdManifest)
+	if err != nil {
+		return nil
+	}
+	var pod etcdPod
+	if err := yaml.Unmarshal(data, &pod); err != nil {
+		return nil
+	}
+	return &pod
+}
+
+// arg is the value of an argument: "--name=value".
+func (p *etcdPod) arg(name string) string {
+	for _, c := range p.Spec.Containers {
+		for _, a := range c.Command {
+			if v, ok := strings.CutPrefix(a, "--"+name+"="); ok {
+				return v
+			}
+		}
+	}
+	return ""
+}
+
+// etcdDataDir reads from the static pod where this node's etcd keeps its data: the hostPath volume "etcd-data".
+func etcdDataDir(h host.Reader) string {
+	const usual = "/var/lib/etcd"
+	pod := readEtcdPod(h)
+	if pod == nil {
+		return usual
+	}
+	for _, v := range pod.Spec.Volumes {
+		if p := v.HostPath.Path; v.Name == "etcd-data" && path.IsAbs(p) && path.Clean(p) != "/" {
+			return path.Clean(p)
+		}
+	}
+	return usual
+}
