@@ -16,6 +16,7 @@ import (
 	"kubebundle/test/e2e/badbundle"
 	"kubebundle/test/e2e/badjoin"
 	"kubebundle/test/e2e/certs"
+	"kubebundle/test/e2e/controlplane"
 	"kubebundle/test/e2e/digests"
 	"kubebundle/test/e2e/diskfull"
 	"kubebundle/test/e2e/dockerdriver"
@@ -48,6 +49,7 @@ var behaviours = []struct {
 	{"tokens", tokens.Test},
 	{"badjoin", badjoin.Test},
 	{"certs", certs.Test},
+	{"controlplane", controlplane.Test},
 	{"vanished", vanished.Test},
 	{"reboot", reboot.Test},
 	{"dockerdriver", dockerdriver.Test},
@@ -65,6 +67,7 @@ var exceptions = []struct {
 	holds     func(s *suite.Suite) bool
 }{
 	{"suitekubeadm", "kubeadm's own suite is a module since v1.34", func(s *suite.Suite) bool { return s.Before("1.34.0") }},
+	{"controlplane", "the etcd of older versions has one member", func(s *suite.Suite) bool { return s.Before("1.13.0") }},
 	{"vanished", "containerd pins its images", func(s *suite.Suite) bool { return !s.Runtime.HasDocker() }},
 	{"dockerdriver", "the hosts have no cri-dockerd", func(s *suite.Suite) bool { return s.Runtime != hosts.CRIDockerd }},
 }

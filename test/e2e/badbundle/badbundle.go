@@ -15,7 +15,7 @@ import (
 // Test damages what lies on a host in several ways.
 func Test(t *testing.T, s *suite.Suite) {
 	h := s.BareHost(t, "bad1", s.Runtime)
-	cfg, err := clusters.InitConfig(s.Lab.Machine, s.Version)
+	cfg, err := clusters.InitConfig(s.Lab.Machine, s.Version, "")
 	if err != nil {
 		t.Fatal(err)
 	}

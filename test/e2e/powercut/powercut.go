@@ -24,7 +24,7 @@ func Test(t *testing.T, s *suite.Suite) {
 	if err := clusters.Forwarding(t.Context(), h); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := clusters.InitConfig(s.Lab.Machine, s.Version)
+	cfg, err := clusters.InitConfig(s.Lab.Machine, s.Version, "")
 	if err != nil {
 		t.Fatal(err)
 	}

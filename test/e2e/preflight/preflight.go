@@ -25,7 +25,7 @@ func Test(t *testing.T, s *suite.Suite) {
 	if s.Before("1.34.0") { // which did not ask for that one
 		program = "/usr/bin/nsenter"
 	}
-	cfg, err := clusters.InitConfig(s.Lab.Machine, s.Version)
+	cfg, err := clusters.InitConfig(s.Lab.Machine, s.Version, "")
 	if err != nil {
 		t.Fatal(err)
 	}

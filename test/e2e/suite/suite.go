@@ -79,7 +79,7 @@ func Setup(ctx context.Context, log *slog.Logger) (s *Suite, err error) {
 		return s, err
 	}
 	s.Cluster, err = s.Install(ctx, clusters.InstallOptions{
-		ControlPlanes: 1, Workers: 1, Runtime: s.Runtime, Bundle: s.Bundle, Before: s.before,
+		ControlPlanes: 1, Workers: 1, Endpoint: true, Runtime: s.Runtime, Bundle: s.Bundle, Before: s.before,
 	})
 	return s, err
 }

@@ -38,14 +38,18 @@ func docs(m hosts.Machine, v string) ([]string, error) {
 	return out, nil
 }
 
-// InitConfig is a configuration file for `init`, ours or kubeadm's.
-func InitConfig(m hosts.Machine, v string, more ...string) (string, error) {
+// InitConfig is a configuration file for `init`, ours or kubeadm's. endpoint is the address that control planes share; "" where there is one.
+func InitConfig(m hosts.Machine, v, endpoint string, more ...string) (string, error) {
 	d, err := docs(m, v)
 	if err != nil {
 		return "", err
 	}
-	d = append(d, fmt.Sprintf("apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: %s\n"+
-		"networking: {podSubnet: %s}\n", v, PodCIDR))
+	cluster := fmt.Sprintf("apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: %s\n"+
+		"networking: {podSubnet: %s}\n", v, PodCIDR)
+	if endpoint != "" {
+		cluster += "controlPlaneEndpoint: " + endpoint + "\n"
+	}
+	d = append(d, cluster)
 	return strings.Join(append(d, more...), "---\n"), nil
 }
 

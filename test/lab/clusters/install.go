@@ -13,6 +13,8 @@ import (
 // InstallOptions say how a cluster is made with our bundle.
 type InstallOptions struct {
 	ControlPlanes, Workers int
+	// Endpoint gives a single control plane an address that further ones can share: the first host's.
+	Endpoint bool
 	Runtime                hosts.Runtime
 	Bundle                 Bundle
 	// InitFlags and JoinFlags are added to the commands.
@@ -30,9 +32,6 @@ func InitArgs() []string { return []string{"init", "--config", ConfigPath, "--co
 // Install makes a cluster with a bundle: carry, unpack, init, join.
 func (e *Env) Install(ctx context.Context, o InstallOptions) (*Cluster, error) {
 	c := &Cluster{Env: e}
-	if o.ControlPlanes != 1 {
-		return c, fmt.Errorf("%d control planes: this version of the installer makes one", o.ControlPlanes)
-	}
 	for i := range o.ControlPlanes + o.Workers {
 		h, err := e.Lab.Create(ctx, hostName(i, o.ControlPlanes), o.Runtime)
 		if err != nil {
@@ -51,7 +50,12 @@ func (e *Env) Install(ctx context.Context, o InstallOptions) (*Cluster, error) {
 			}
 		}
 	}
-	cfg, err := InitConfig(e.Lab.Machine, e.Upstream.Version, runtimeDocs(o.Runtime)...)
+	endpoint := ""
+	if o.ControlPlanes > 1 || o.Endpoint {
+		endpoint = c.Hosts[0].IP.String() + ":6443"
+		o.InitFlags = append(slices.Clone(o.InitFlags), "--upload-certs")
+	}
+	cfg, err := InitConfig(e.Lab.Machine, e.Upstream.Version, endpoint, runtimeDocs(o.Runtime)...)
 	if err != nil {
 		return c, err
 	}
@@ -74,9 +78,15 @@ func (e *Env) Install(ctx context.Context, o InstallOptions) (*Cluster, error) {
 	if err := c.FetchKubeconfig(ctx); err != nil {
 		return c, err
 	}
-	for _, h := range c.Hosts[o.ControlPlanes:] {
+	for i, h := range c.Hosts[1:] {
+		args := join
+		if i < o.ControlPlanes-1 {
+			if args, err = JoinControlPlaneArgs(res.Stdout); err != nil {
+				return c, err
+			}
+		}
 		start := time.Now()
-		res := o.Bundle.Install(ctx, h, slices.Concat(join, JoinFlags(o.Runtime), o.JoinFlags)...)
+		res := o.Bundle.Install(ctx, h, slices.Concat(args, JoinFlags(o.Runtime), o.JoinFlags)...)
 		c.Timing.Join = max(c.Timing.Join, time.Since(start))
 		c.Runs = append(c.Runs, res)
 		e.Log.Debug("join", "stdout", res.Stdout, "stderr", res.Stderr)
@@ -107,4 +117,15 @@ func JoinArgs(stdout string) ([]string, error) {
 		}
 	}
 	return nil, fmt.Errorf("no join command in %q", stdout)
+}
+
+// JoinControlPlaneArgs takes the command that joins a control plane out of what init printed.
+func JoinControlPlaneArgs(stdout string) ([]string, error) {
+	text := strings.ReplaceAll(stdout, "\\\n", " ")
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, "--control-plane") {
+			return JoinArgs(line)
+		}
+	}
+	return nil, fmt.Errorf("no command for a control plane in %q", stdout)
 }

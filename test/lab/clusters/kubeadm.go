@@ -103,7 +103,7 @@ func (e *Env) kubeadmInit(ctx context.Context, c *Cluster) error {
 	h := c.Hosts[0]
 	more := fmt.Sprintf("apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\nlocalAPIEndpoint: {advertiseAddress: %[1]s}\n"+
 		"nodeRegistration: {kubeletExtraArgs: [{name: node-ip, value: %[1]s}]}\n", h.IP)
-	cfg, err := InitConfig(e.Lab.Machine, e.Upstream.Version, more)
+	cfg, err := InitConfig(e.Lab.Machine, e.Upstream.Version, "", more)
 	if err != nil {
 		return err
 	}
