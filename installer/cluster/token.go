@@ -222,3 +222,16 @@ func (c *Client) DeleteToken(ctx context.Context, id string) error {
 	}
 	return nil
 }
+
+// TokenSigned wants cluster-info signed with a token: the controller manager's bootstrapsigner does so some seconds after the token was
+// stored, and only then can a node join with it.
+func (c *Client) TokenSigned(ctx context.Context, id string) error {
+	cm, err := c.Kube.CoreV1().ConfigMaps(metav1.NamespacePublic).Get(ctx, bootstrapapi.ConfigMapClusterInfo, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("read ConfigMap kube-public/%s: %w", bootstrapapi.ConfigMapClusterInfo, err)
+	}
+	if _, signed := cm.Data[bootstrapapi.JWSSignatureKeyPrefix+id]; !signed {
+		return fmt.Errorf("ConfigMap kube-public/%s is not signed with it yet", bootstrapapi.ConfigMapClusterInfo)
+	}
+	return nil
+}

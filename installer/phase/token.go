@@ -79,7 +79,8 @@ type ShowJoinCommand struct{}
 // Name is kubeadm's.
 func (ShowJoinCommand) Name() string { return "show-join-command" }
 
-// Plan prints; the text is made when the step runs, since the token step may have found a token that still serves.
+// Plan waits until the token serves, and prints; the text is made when the step runs, since the token step may have found a token that still
+// serves.
 func (ShowJoinCommand) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
 	c, n, err := s.initCluster(ctx, r)
 	if err != nil {
@@ -93,7 +94,11 @@ func (ShowJoinCommand) Plan(ctx context.Context, s *State, r host.Reader) ([]ste
 		return nil, err
 	}
 	pin := pki.Pin(s.Certs["ca"].Cert)
-	return []step.Step{step.Print{What: "the join command", Text: func() string {
+	var steps []step.Step
+	if s.Token != nil {
+		steps = append(steps, step.TokenSigned(s.Token, s.timeouts().ControlPlaneComponentHealthCheck))
+	}
+	return append(steps, step.Print{What: "the join command", Text: func() string {
 		token := "<value withheld>"
 		switch {
 		case s.Token == nil:
@@ -106,7 +111,7 @@ func (ShowJoinCommand) Plan(ctx context.Context, s *State, r host.Reader) ([]ste
 			return text
 		}
 		return text + s.controlPlaneText(server, token, pin)
-	}}}, nil
+	}}), nil
 }
 
 // controlPlaneText says how another control plane joins, where the cluster has an address that all of them share.

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kubebundle/installer/cluster"
 )
 
 // Await waits until something that others do has happened.
@@ -133,6 +136,24 @@ func TLSBootstrapped(kubeconfig string, timeout time.Duration) Await {
 				return fmt.Errorf("%s is empty", kubeconfig)
 			}
 			return err
+		},
+	}
+}
+
+// TokenSigned waits until the controller manager has signed cluster-info with a token: before, a node that joins with it is told that the
+// cluster does not know it. The token is read when the step runs.
+func TokenSigned(token *cluster.Token, timeout time.Duration) Await {
+	return Await{
+		What: "the cluster to know the token", Timeout: timeout, Hint: "crictl logs of kube-controller-manager: its bootstrapsigner writes ConfigMap kube-public/cluster-info",
+		Check: func(ctx context.Context, t *Target) error {
+			if !slices.Contains(token.Usages, "signing") {
+				return nil // one that only authenticates signs nothing
+			}
+			c, err := t.Cluster(ctx)
+			if err != nil {
+				return err
+			}
+			return c.TokenSigned(ctx, token.ID)
 		},
 	}
 }
