@@ -337,3 +337,18 @@ func TestKeepBundle(t *testing.T) {
 		t.Errorf("on containerd: %v, %v", steps, err)
 	}
 }
+
+// A containerd before 1.7.3 does not tell the kubelet what is pinned: its images are kept as Docker's are.
+func TestKeepBundleForContainerdWithoutPins(t *testing.T) {
+	for v, want := range map[string]bool{"1.6.20": true, "1.7.2": true, "1.7.3": false, "1.7.28": false, "2.2.0": false, "": false} {
+		if got := forgets(cruntime.Info{Name: "containerd", Version: v}); got != want {
+			t.Errorf("containerd %q forgets: %v, want %v", v, got, want)
+		}
+	}
+	unit := imagesService(cruntime.Info{Name: "containerd", Socket: "unix:///run/containerd/containerd.sock"})
+	for _, want := range []string{"After=containerd.service", "--cri-socket unix:///run/containerd/containerd.sock", "images that containerd loses"} {
+		if !strings.Contains(unit, want) {
+			t.Errorf("%q is not in\n%s", want, unit)
+		}
+	}
+}

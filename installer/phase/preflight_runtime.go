@@ -68,7 +68,8 @@ func (in *inspection) disk(ctx context.Context) {
 		return
 	}
 	root, kept := "/var/lib/containerd", int64(0)
-	if info, err := in.s.runtimeInfo(ctx); err == nil {
+	info, err := in.s.runtimeInfo(ctx)
+	if err == nil {
 		if info.Root != "" {
 			root = info.Root
 		}
@@ -86,7 +87,7 @@ func (in *inspection) disk(ctx context.Context) {
 	}
 	what := "the bundle needs"
 	if kept > 0 {
-		what = "the bundle and the copy of it that is kept there for images which Docker loses need"
+		what = "the bundle and the copy of it that is kept there for images which " + displayName(info) + " loses need"
 	}
 	for _, c := range []struct {
 		path, what string

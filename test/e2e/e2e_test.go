@@ -68,7 +68,7 @@ var exceptions = []struct {
 }{
 	{"suitekubeadm", "kubeadm's own suite is a module since v1.34", func(s *suite.Suite) bool { return s.Before("1.34.0") }},
 	{"controlplane", "the etcd of older versions has one member", func(s *suite.Suite) bool { return s.Before("1.13.0") }},
-	{"vanished", "containerd pins its images", func(s *suite.Suite) bool { return !s.Runtime.HasDocker() }},
+	{"vanished", "containerd 2 pins its images", func(s *suite.Suite) bool { return s.Runtime == hosts.Containerd2 }},
 	{"dockerdriver", "the hosts have no cri-dockerd", func(s *suite.Suite) bool { return s.Runtime != hosts.CRIDockerd }},
 }
 

@@ -1,4 +1,4 @@
-// Package vanished: images that Docker has lost come back by themselves, from the copy that the node keeps of its bundle: by the timer, and
+// Package vanished: images that a runtime without pins has lost come back by themselves, from the copy that the node keeps of its bundle: by the timer, and
 // before the kubelet of a rebooted host starts. The folder that was installed from is not needed for it.
 package vanished
 
@@ -20,7 +20,29 @@ const (
 	unit = "kubebundle-images.service"
 )
 
-// Test takes images from the worker's Docker as an administrator would.
+// commands are the commands with which an administrator makes images vanish, and the socket to ask after them.
+type commands struct {
+	prune  string // images of no container
+	all    string // every image, with every container gone or not
+	list   string
+	socket string
+}
+
+func commandsOf(h *hosts.Host) commands {
+	if h.Runtime.HasDocker() {
+		return commands{
+			prune: "docker image prune -af", all: "docker rm -f $(docker ps -aq) && docker image prune -af", list: "docker images -q",
+			socket: "unix:///var/run/docker.sock",
+		}
+	}
+	const ctr = "ctr -n k8s.io images "
+	return commands{
+		prune: ctr + "rm $(" + ctr + "ls -q | grep -E 'pause|kube-scheduler')", all: ctr + "rm $(" + ctr + "ls -q)", list: ctr + "ls -q",
+		socket: "unix:///run/containerd/containerd.sock",
+	}
+}
+
+// Test takes images from the worker's runtime as an administrator would.
 func Test(t *testing.T, s *suite.Suite) {
 	h := s.Worker()
 	sh(t, h, "mv /root/"+s.Bundle.Folder+" /root/away")
@@ -33,13 +55,13 @@ func Test(t *testing.T, s *suite.Suite) {
 	airgap.Events(t, s)
 }
 
-// byTimer: what no container uses goes with `docker image prune -a`, as it would when the kubelet needs room. The worker has the control
+// byTimer: what no container uses goes, as it would when the kubelet needs room. The worker has the control
 // plane's images, and no container of them.
 func byTimer(t *testing.T, h *hosts.Host) {
 	t.Helper()
-	sh(t, h, "docker image prune -af")
+	sh(t, h, commandsOf(h).prune)
 	if n := missing(t, h); n == 0 {
-		t.Fatal("docker image prune -a took nothing")
+		t.Fatal("no image has vanished")
 	}
 	// Nobody waits five minutes for a test.
 	sh(t, h, "mkdir -p /run/systemd/system/kubebundle-images.timer.d && printf '[Timer]\nOnActiveSec=\nOnUnitInactiveSec=\nOnActiveSec=2s\nAccuracySec=1s\n' "+
@@ -56,8 +78,8 @@ func byTimer(t *testing.T, h *hosts.Host) {
 // atBoot: with all containers gone all images go, that of the sandboxes too.
 func atBoot(t *testing.T, s *suite.Suite, h *hosts.Host) {
 	t.Helper()
-	sh(t, h, "systemctl stop kubelet kubebundle-images.timer && docker rm -f $(docker ps -aq) && docker image prune -af")
-	if out := sh(t, h, "docker images -q"); out != "" {
+	sh(t, h, "systemctl stop kubelet kubebundle-images.timer && "+commandsOf(h).all)
+	if out := sh(t, h, commandsOf(h).list); out != "" {
 		t.Fatalf("images are left: %s", out)
 	}
 	if err := h.Reboot(t.Context()); err != nil {
@@ -92,10 +114,10 @@ func saysSo(t *testing.T, h *hosts.Host) {
 	sh(t, h, "mv "+kept+".away "+kept+" && systemctl start "+unit)
 }
 
-// missing counts the bundle's images that Docker does not have, by the installer's own account.
+// missing counts the bundle's images that the runtime does not have, by the installer's own account.
 func missing(t *testing.T, h *hosts.Host) int {
 	t.Helper()
-	out, err := h.Output(t.Context(), kept+"/install", "images", "check", "--cri-socket", "unix:///var/run/docker.sock")
+	out, err := h.Output(t.Context(), kept+"/install", "images", "check", "--cri-socket", commandsOf(h).socket)
 	if code := hosts.ExitCode(err); code != 0 && code != 1 {
 		t.Fatal(err)
 	}

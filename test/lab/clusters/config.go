@@ -24,7 +24,8 @@ func docs(m hosts.Machine, v string) ([]string, error) {
 	}
 	kubelet := "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n" +
 		// The machine's disk may be nearly full by percentage, and two hosts share its memory.
-		"evictionHard: {nodefs.available: 1Gi, imagefs.available: 1Gi, memory.available: 100Mi}\n"
+		"evictionHard: {nodefs.available: 1Gi, imagefs.available: 1Gi, memory.available: 100Mi}\n" +
+		"imageGCHighThresholdPercent: 100\n"
 	if parsed.AtLeast(version.MustParseGeneric("1.20.0")) {
 		kubelet += "shutdownGracePeriod: 0s\n" // a reboot in a test waits for this
 	}
