@@ -61,6 +61,13 @@ func (s RemoveContainers) Satisfied(ctx context.Context, t *Target) (bool, error
 	return err == nil && len(ids) == 0, err
 }
 
+// A container that the kubelet was just starting when it was stopped cannot be removed for some seconds ("is in starting state"), so a pod is
+// tried again and again.
+const (
+	removalTries = 10
+	removalPause = 2 * time.Second
+)
+
 // Apply removes them and goes on after an error.
 func (s RemoveContainers) Apply(ctx context.Context, t *Target) error {
 	c, err := s.open(ctx, t)
@@ -68,6 +75,21 @@ func (s RemoveContainers) Apply(ctx context.Context, t *Target) error {
 		return err
 	}
 	defer func() { _ = c.Close() }() // a client
+	for try := 1; ; try++ {
+		err := removePods(ctx, t, c)
+		if err == nil || try == removalTries {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(removalPause):
+		}
+	}
+}
+
+// removePods tries each pod that is there once.
+func removePods(ctx context.Context, t *Target, c CRI) error {
 	ids, err := c.PodSandboxes(ctx)
 	if err != nil {
 		return err

@@ -97,8 +97,9 @@ func TestTLSBootstrapped(t *testing.T) {
 // criServer is a CRI runtime with pods; "stuck" cannot be stopped, "gone" disappears before it can be.
 type criServer struct {
 	criv1.UnimplementedRuntimeServiceServer
-	mu   sync.Mutex
-	pods []string
+	mu       sync.Mutex
+	pods     []string
+	starting int // how often "starting" cannot be removed
 }
 
 func (s *criServer) ListPodSandbox(context.Context, *criv1.ListPodSandboxRequest) (*criv1.ListPodSandboxResponse, error) {
@@ -124,6 +125,10 @@ func (s *criServer) StopPodSandbox(_ context.Context, r *criv1.StopPodSandboxReq
 func (s *criServer) RemovePodSandbox(_ context.Context, r *criv1.RemovePodSandboxRequest) (*criv1.RemovePodSandboxResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if r.PodSandboxId == "starting" && s.starting > 0 {
+		s.starting--
+		return nil, status.Error(codes.Unknown, "container is in starting state, can't be removed")
+	}
 	s.pods = slices.DeleteFunc(s.pods, func(p string) bool { return p == r.PodSandboxId })
 	if r.PodSandboxId == "gone" {
 		return nil, status.Error(codes.NotFound, "no such pod")
@@ -137,7 +142,7 @@ func TestRemoveContainers(t *testing.T) {
 	ln, err := lc.Listen(t.Context(), "unix", sock)
 	ok(t, err)
 	srv := grpc.NewServer()
-	criv1.RegisterRuntimeServiceServer(srv, &criServer{pods: []string{"one", "stuck", "gone"}})
+	criv1.RegisterRuntimeServiceServer(srv, &criServer{pods: []string{"one", "stuck", "gone", "starting"}, starting: 1})
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 	t.Cleanup(func() { srv.Stop(); <-served }) //nolint:errcheck // it was stopped
