@@ -15,8 +15,8 @@ type InstallOptions struct {
 	ControlPlanes, Workers int
 	// Endpoint gives a single control plane an address that further ones can share: the first host's.
 	Endpoint bool
-	Runtime                hosts.Runtime
-	Bundle                 Bundle
+	Runtime  hosts.Runtime
+	Bundle   Bundle
 	// InitFlags and JoinFlags are added to the commands.
 	InitFlags, JoinFlags []string
 	// Before is called for every host when the bundle is there and nothing was installed yet; nil is nothing.
