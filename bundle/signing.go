@@ -150,14 +150,14 @@ func (b *Bundle) copyFront(out io.Writer, in *tar.Reader, sig []byte) error {
 			return errForeign
 		}
 		a.opts.ModTime = h.ModTime
-		switch name := filepath.Base(h.Name); {
-		case name == PayloadName:
+		switch name := filepath.Base(h.Name); name {
+		case PayloadName:
 			if err := a.header(name, h.Mode, h.Size); err != nil {
 				return err
 			}
 			return gz.Close()
-		case name == SignatureName: // the old one
-		case name == ContractName:
+		case SignatureName: // the old one
+		case ContractName:
 			var data []byte
 			if data, err = io.ReadAll(io.LimitReader(in, MaxContract)); err != nil {
 				return err
@@ -170,7 +170,7 @@ func (b *Bundle) copyFront(out io.Writer, in *tar.Reader, sig []byte) error {
 			}
 		default:
 			if err = a.header(name, h.Mode, h.Size); err == nil {
-				_, err = io.Copy(a.tw, in) //nolint:gosec // Verify has compared the size with the contract
+				_, err = io.Copy(a.tw, in) // Verify has compared the size with the contract
 			}
 		}
 		if err != nil {
