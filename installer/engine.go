@@ -54,6 +54,7 @@ func (e *Engine) DryRun(ctx context.Context, phases []phase.Phase, s *phase.Stat
 	var sum Summary
 	start := time.Now()
 	e.Target = dryTarget(e.Target, &sum)
+	s.DryRun = true
 	err := e.each(ctx, phases, s, &sum, e.planStep)
 	sum.Elapsed = time.Since(start)
 	return sum, err

@@ -27,6 +27,9 @@ func (LoadImages) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Ste
 		return nil, err
 	}
 	info, err := s.runtimeInfo(ctx)
+	if err != nil && s.DryRun { // preflight has told it, and was told to go on: that all images would be imported is true all the same
+		return []step.Step{step.NewImages(c)}, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ask the container runtime: %w", err)
 	}

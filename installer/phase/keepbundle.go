@@ -35,6 +35,9 @@ func (KeepBundle) Name() string { return "keep-bundle" }
 // Plan does nothing where the runtime can pin.
 func (KeepBundle) Plan(ctx context.Context, s *State, _ host.Reader) ([]step.Step, error) {
 	info, err := s.runtimeInfo(ctx)
+	if err != nil && s.DryRun { // which runtime it will be is not known
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ask the container runtime: %w", err)
 	}

@@ -124,3 +124,19 @@ func TestCgroupDriverCountsOnlyWhereItMust(t *testing.T) {
 		})
 	}
 }
+
+// What is missing when preflight's errors are ignored: a run ends there, a dry run tells what it would do.
+func TestLoadImagesWithoutRuntime(t *testing.T) {
+	m, rt := goodHost(t), goodRuntime()
+	rt.err = errors.New("nobody answers")
+	for _, p := range []Phase{LoadImages{}, KeepBundle{}} {
+		if steps, err := p.Plan(t.Context(), initState(t, m, rt), m); !errors.Is(err, rt.err) {
+			t.Errorf("%s: got %v and error %v, want %v", p.Name(), steps, err, rt.err)
+		}
+	}
+	s := initState(t, m, rt)
+	s.DryRun = true
+	if _, plan := planAll(t, []Phase{LoadImages{}, KeepBundle{}}, s, m); !strings.HasPrefix(plan, "load-images: load 7 images") || strings.Count(plan, "\n") != 1 {
+		t.Errorf("the plan is %q", plan)
+	}
+}

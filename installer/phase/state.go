@@ -49,6 +49,8 @@ type State struct {
 	Environ []string
 	// ConfigureRuntime allows to change the runtime's configuration where its sandbox image is not the bundle's.
 	ConfigureRuntime bool
+	// DryRun says that no step will be applied. The engine sets it.
+	DryRun bool
 
 	Facts       host.Facts
 	Cluster     *manifests.Cluster
