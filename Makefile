@@ -69,12 +69,11 @@ test-e2e-docker: prepare ## v1.34.4 on Docker 20.10 behind cri-dockerd (root)
 test-v1.10: prepare ## the same with the real Kubernetes v1.10.6 on Docker with dockershim (root)
 	KUBEBUNDLE_E2E=1 KUBEBUNDLE_E2E_VERSION=v1.10.6 KUBEBUNDLE_E2E_RUNTIME=docker go test -count=1 -timeout 45m -v ./test/e2e
 
-# Not part of test before it has passed as a whole once.
 test-arm64: prepare ## a bundle of v1.10.6 for arm64 from a cross-built Kubernetes, and its programs under an emulator (root)
 	KUBEBUNDLE_ARM64=1 go test -count=1 -timeout 45m -v ./test/arm64
 
 test: VERSIONS = ci
-test: prepare lint test-unit test-fuzz-bundle test-integration test-differential test-e2e ## everything (root)
+test: prepare lint test-unit test-fuzz-bundle test-integration test-differential test-e2e test-arm64 ## everything (root)
 
 bench: prepare ## build, import and init against named opponents, as ratios of one run (root)
 	go run ./test/bench

@@ -69,7 +69,7 @@ ip link set cable up
 ip link set eth0 up
 ip address add 10.0.0.10/24 dev eth0
 [ -z "$ROUTE" ] || ip route add default via "$ROUTE"
-mount -t proc proc "$tree/proc"
+mount -t proc none "$tree/proc"
 mount --bind /dev "$tree/dev"
 exec $WRAP chroot "$tree" /qemu "$@"`
 

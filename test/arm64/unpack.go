@@ -42,7 +42,7 @@ func unpack(ctx context.Context, b *bundle.Bundle, dir string) error {
 			err = writeFile(filepath.Join(dir, e.Path), p)
 		case bundle.KindLayer:
 			err = unpackLayer(p, dir, images[e.Digest])
-		case bundle.KindBlob:
+		case bundle.KindBlob, bundle.KindSignature:
 		}
 		if err != nil {
 			return err
@@ -98,7 +98,7 @@ func programs(dir string) (native int, foreign []string, err error) {
 		if err != nil {
 			return nil //nolint:nilerr // no ELF file
 		}
-		defer f.Close()
+		defer f.Close() //nolint:errcheck // only read from
 		if f.Machine == elf.EM_AARCH64 && f.Class == elf.ELFCLASS64 {
 			native++
 		} else {

@@ -18,21 +18,25 @@ import (
 // Programs are our own programs, built from the working tree.
 type Programs struct {
 	Bundler   string
-	Installer string // for the machine's architecture
+	Installer string // for one architecture
 }
 
-// BuildPrograms builds bundler and install as a release is built. They lie side by side under the names that bundler expects.
+// BuildPrograms builds both for the machine.
 func (e *Env) BuildPrograms(ctx context.Context) (Programs, error) {
-	dir := filepath.Join(e.Dir, "product-"+e.Lab.Net.Bridge)
-	p := Programs{Bundler: filepath.Join(dir, "bundler"), Installer: filepath.Join(dir, "install-linux-"+runtime.GOARCH)}
+	return BuildPrograms(ctx, e.Builder.Module, filepath.Join(e.Dir, "product-"+e.Lab.Net.Bridge), runtime.GOARCH)
+}
+
+// BuildPrograms builds bundler, and install for an architecture, as a release is built. They lie side by side under the names that bundler expects.
+func BuildPrograms(ctx context.Context, module, dir, arch string) (Programs, error) {
+	p := Programs{Bundler: filepath.Join(dir, "bundler"), Installer: filepath.Join(dir, "install-linux-"+arch)}
 	for out, pkg := range map[string]string{p.Bundler: "./cmd/bundler", p.Installer: "./cmd/install"} {
-		ldflags, cgo := "-s -w -X main.version=lab", "0"
+		ldflags, env := "-s -w -X main.version=lab", []string{"CGO_ENABLED=0", "GOARCH=" + arch}
 		if out == p.Bundler {
-			ldflags, cgo = ldflags+" -extldflags=-static", "1"
+			ldflags, env = ldflags+" -extldflags=-static", []string{"CGO_ENABLED=1", "CGO_CFLAGS=-O3"}
 		}
 		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "netgo,osusergo", "-ldflags", ldflags, "-o", out+".part", pkg)
-		cmd.Dir = e.Builder.Module
-		cmd.Env = append(os.Environ(), "CGO_ENABLED="+cgo, "CGO_CFLAGS=-O3")
+		cmd.Dir = module
+		cmd.Env = append(os.Environ(), env...)
 		if msg, err := cmd.CombinedOutput(); err != nil {
 			return p, fmt.Errorf("go build %s: %w\n%s", pkg, err, msg)
 		}
