@@ -5,6 +5,7 @@ package controlplane
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -43,9 +44,7 @@ func Test(t *testing.T, s *suite.Suite) {
 	}
 	join := append(append([]string{}, worker...), append(clusters.JoinFlags(s.Runtime), "--control-plane", "--certificate-key", key)...)
 	s.MustInstall(t, second, join...)
-	if err := s.Cluster.AwaitReady(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	suite.Eventually(t, 3*time.Minute, func() error { return ready(t, s, second.Name) })
 	look(t, s, second)
 
 	s.MustInstall(t, second, "reset", "--force")
@@ -54,6 +53,16 @@ func Test(t *testing.T, s *suite.Suite) {
 	}
 	suite.Eventually(t, time.Minute, func() error { return s.Cluster.Healthy(t.Context()) })
 	s.Kubectl(t, "delete", "node", second.Name)
+}
+
+func ready(t *testing.T, s *suite.Suite, name string) error {
+	t.Helper()
+	for _, c := range suite.Get[corev1.Node](t, s, "node", name).Status.Conditions {
+		if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue {
+			return nil
+		}
+	}
+	return fmt.Errorf("node %s is not Ready", name)
 }
 
 func look(t *testing.T, s *suite.Suite, second *hosts.Host) {
