@@ -16,6 +16,7 @@ var claimed = []string{
 	"/opt/cni/bin",            // network plugins' programs
 	"/usr/libexec/kubernetes", // flexvolume folder of the controller manager's static pod, made by the kubelet
 	"/var/lib/cni",            // addresses that plugins handed out
+	"/var/lib/dockershim",     // what a kubelet that drives Docker itself notes about its pods
 	"/var/lib/etcd",
 	"/var/lib/kubelet",
 	"/var/log/containers",
