@@ -22,9 +22,12 @@ type SharedFile struct {
 func SharedCertificates(c *Cluster) []SharedFile {
 	const cert, key fs.FileMode = 0o644, 0o600
 	out := []SharedFile{
-		{"ca.crt", c.pki("ca.crt"), cert}, {"ca.key", c.pki("ca.key"), key},
-		{"front-proxy-ca.crt", c.pki("front-proxy-ca.crt"), cert}, {"front-proxy-ca.key", c.pki("front-proxy-ca.key"), key},
-		{"sa.pub", c.pki("sa.pub"), key}, {"sa.key", c.pki("sa.key"), key},
+		{"ca.crt", c.pki("ca.crt"), cert},
+		{"ca.key", c.pki("ca.key"), key},
+		{"front-proxy-ca.crt", c.pki("front-proxy-ca.crt"), cert},
+		{"front-proxy-ca.key", c.pki("front-proxy-ca.key"), key},
+		{"sa.pub", c.pki("sa.pub"), key},
+		{"sa.key", c.pki("sa.key"), key},
 	}
 	if e := c.Etcd.External; e != nil {
 		return append(out,

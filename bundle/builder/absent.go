@@ -95,7 +95,7 @@ func (p *Plan) lacksServer(err error) (bool, []string) {
 }
 
 func unjoin(err error) []error {
-	if list, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the top of errors.Join
+	if list, ok := err.(interface{ Unwrap() []error }); ok {
 		return list.Unwrap()
 	}
 	return []error{err}

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -38,7 +39,7 @@ func (c *Client) EtcdEndpoints(ctx context.Context) ([]string, error) {
 		return nil, fmt.Errorf("find the etcd of the control planes: %w", err)
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("find the etcd of the control planes: kube-system has no pod of etcd")
+		return nil, errors.New("find the etcd of the control planes: kube-system has no pod of etcd")
 	}
 	slices.Sort(out)
 	return out, nil

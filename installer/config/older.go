@@ -65,7 +65,7 @@ func latest(d *document) ([]*document, error) {
 
 // located gives errors the place in the file instead of the one in the converted document.
 func (d *document) located(err error) error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the list itself is wanted
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []error
 		for _, e := range joined.Unwrap() {
 			all = append(all, d.located(e))

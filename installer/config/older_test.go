@@ -52,10 +52,17 @@ func TestInitV1alpha1(t *testing.T) {
 		c.Cluster.APIServer.ExtraArgs, c.Cluster.APIServer.ExtraVolumes, c.Cluster.APIServer.CertSANs, c.DNSType, c.KubeletConfig["maxPods"], c.KubeProxyConfig["mode"],
 	}
 	want := []any{
-		config.APIEndpoint{AdvertiseAddress: "10.77.0.11", BindPort: 7443}, "10.77.0.200:7443", "/data", []config.Arg{{Name: "quota-backend-bytes", Value: "1"}}, "10.244.0.0/16",
-		"first", "unix:///var/run/dockershim.sock", []corev1.Taint{}, "abcdef.0123456789abcdef", time.Hour,
+		config.APIEndpoint{AdvertiseAddress: "10.77.0.11", BindPort: 7443},
+		"10.77.0.200:7443", "/data",
+		[]config.Arg{{Name: "quota-backend-bytes", Value: "1"}},
+		"10.244.0.0/16",
+		"first", "unix:///var/run/dockershim.sock",
+		[]corev1.Taint{},
+		"abcdef.0123456789abcdef", time.Hour,
 		[]config.Arg{{Name: "authorization-mode", Value: "Node,RBAC,Webhook"}, {Name: "v", Value: "2"}},
-		[]config.HostPathMount{{Name: "a", HostPath: "/a", MountPath: "/b", ReadOnly: true}}, []string{"api.example"}, "CoreDNS", float64(50), "ipvs",
+		[]config.HostPathMount{{Name: "a", HostPath: "/a", MountPath: "/b", ReadOnly: true}},
+		[]string{"api.example"},
+		"CoreDNS", float64(50), "ipvs",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -98,8 +105,10 @@ dns: {type: kube-dns}
 		}
 		got := []any{c.LocalAPIEndpoint.BindPort, c.Cluster.Scheduler.ExtraVolumes, c.Cluster.Etcd.Local.ImageMeta, c.DNSType}
 		want := []any{
-			int32(7443), []config.HostPathMount{{Name: "a", HostPath: "/a", MountPath: "/b"}},
-			config.ImageMeta{ImageRepository: "reg.example:5000/mirror", ImageTag: "3.2.24"}, "kube-dns",
+			int32(7443),
+			[]config.HostPathMount{{Name: "a", HostPath: "/a", MountPath: "/b"}},
+			config.ImageMeta{ImageRepository: "reg.example:5000/mirror", ImageTag: "3.2.24"},
+			"kube-dns",
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: %s", name, diff)

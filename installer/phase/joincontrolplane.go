@@ -195,7 +195,8 @@ func (EtcdJoin) Plan(_ context.Context, s *State, r host.Reader) ([]step.Step, e
 		return nil, fmt.Errorf("join etcd: the etcd that Kubernetes %s makes listens to its own node only; use an external etcd (etcd.external), or v1.13 or later", release.Tag(c.Version))
 	}
 	return []step.Step{
-		step.Dir{Path: c.Etcd.DataDir, Mode: 0o700, Own: true}, staticPodDir(),
+		step.Dir{Path: c.Etcd.DataDir, Mode: 0o700, Own: true},
+		staticPodDir(),
 		step.EtcdJoin{
 			Conn: s.etcdConn(), Name: n.Name, PeerURL: manifests.EtcdPeerURL(n), Learner: manifests.EtcdLearners(c.Version),
 			Manifest: path.Join(manifestsDir, string(release.Etcd)+".yaml"), Timeout: s.timeouts().ControlPlaneComponentHealthCheck,
