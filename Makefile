@@ -73,7 +73,7 @@ test-arm64: prepare ## a bundle of v1.10.6 for arm64 from a cross-built Kubernet
 	KUBEBUNDLE_ARM64=1 go test -count=1 -timeout 45m -v ./test/arm64
 
 test: VERSIONS = ci
-test: prepare lint test-unit test-fuzz-bundle test-integration test-differential test-e2e test-arm64 ## everything (root)
+test: prepare lint test-unit test-fuzz-bundle test-integration test-differential test-e2e test-e2e-newest test-v1.10 test-arm64 ## everything (root)
 
 bench: prepare ## build, import and init against named opponents, as ratios of one run (root)
 	go run ./test/bench
