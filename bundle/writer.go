@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 )
 
 // Encoder compresses the payload. Its settings are part of the promise "same inputs, same bytes": equal names must mean
@@ -164,8 +165,12 @@ func prepare(c *Contract, o *WriteOptions) error {
 	return errors.Join(v.errs...)
 }
 
-// nameless creates a temporary file that vanishes with the process, however that ends.
+// nameless creates a temporary file that vanishes with the process, however that ends. Where the file system cannot make one without a name
+// (NFS, FAT), it has one for an instant.
 func nameless(dir string) (*os.File, error) {
+	if fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600); err == nil {
+		return os.NewFile(uintptr(fd), filepath.Join(dir, "nameless")), nil
+	}
 	f, err := os.CreateTemp(dir, ".kubebundle-*")
 	if err != nil {
 		return nil, err
