@@ -77,7 +77,9 @@ func TestKilledAnywhere(t *testing.T) {
 	if packing == 0 {
 		t.Error("no build was killed while it packed")
 	}
-	if served, ranges := k.sent(); ranges == 0 || served >= k.size+k.size/4 {
+	// What the server had sent and the client had not read when it was killed lies in the kernel's buffers and is lost: more than the
+	// layer is sent, but it does not begin anew.
+	if served, ranges := k.sent(); ranges == 0 || served >= 2*k.size {
 		t.Errorf("the large layer of %d bytes: %d bytes were sent, %d answers to ranges", k.size, served, ranges)
 	}
 
