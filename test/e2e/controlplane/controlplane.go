@@ -53,6 +53,14 @@ func Test(t *testing.T, s *suite.Suite) {
 	}
 	suite.Eventually(t, time.Minute, func() error { return s.Cluster.Healthy(t.Context()) })
 	s.Kubectl(t, "delete", "node", second.Name)
+	// The cluster takes the pods of a node that is gone away in its own time.
+	suite.Eventually(t, 4*time.Minute, func() error {
+		pods := suite.Get[corev1.PodList](t, s, "pods", "--all-namespaces", "--field-selector", "spec.nodeName="+second.Name)
+		if n := len(pods.Items); n > 0 {
+			return fmt.Errorf("%d pods of %s are still there", n, second.Name)
+		}
+		return nil
+	})
 }
 
 func ready(t *testing.T, s *suite.Suite, name string) error {
