@@ -76,7 +76,10 @@ func (im *importer) run(ctx context.Context, src cruntime.Source, progress func(
 	g, gctx := errgroup.WithContext(ctx)
 	// The reader is one of the group, so that the first error of anybody stops everybody and is the one reported.
 	g.Go(func() error { return im.read(gctx, g, src, progress) })
-	if err := g.Wait(); errors.Is(err, unix.ENOSPC) {
+	if err := g.Wait(); err != nil && ctx.Err() != nil {
+		// What the daemon's side says of a stream that was cut off differs from time to time.
+		return fmt.Errorf("import images: %w", ctx.Err())
+	} else if errors.Is(err, unix.ENOSPC) {
 		return fmt.Errorf("import images: %w (make room in containerd's folder and run the same command again)", err)
 	} else if err != nil {
 		return fmt.Errorf("import images: %w", err)
