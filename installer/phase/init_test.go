@@ -74,12 +74,9 @@ func TestInitGoesOnAfterEveryStep(t *testing.T) {
 	}
 }
 
-// rotate does what the kubelet does with its first certificate, once it can have run.
+// rotate does what the kubelet does with its first certificate.
 func rotate(t *testing.T, m *host.Memory, s *State) {
 	t.Helper()
-	if !exists(m, kubeletConf) {
-		return
-	}
 	spec := pki.Spec{CommonName: "system:node:node1", Organization: []string{"system:nodes"}, Usages: clientAuth(), NotBefore: testNow()}
 	p, err := pki.NewLeaf(s.Certs["ca"], spec)
 	if err != nil {

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"slices"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/yaml"
@@ -34,8 +32,7 @@ type Kubeconfig struct{}
 // Name is kubeadm's.
 func (Kubeconfig) Name() string { return "kubeconfig" }
 
-// Plan writes the kubeconfigs that are missing. The kubelet's names a certificate file from the start, the one that it will rotate: so it
-// need not be started anew later, as kubeadm does in kubelet-finalize, while the control plane's pods are coming up. super-admin.conf comes before admin.conf: where only admin.conf is left, the
+// Plan writes the kubeconfigs that are missing. super-admin.conf comes before admin.conf: where only admin.conf is left, the
 // administrator has put the other one away, as the documentation advises, and it is not made again.
 func (p Kubeconfig) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
 	c, n, err := s.initCluster(ctx, r)
@@ -46,9 +43,6 @@ func (p Kubeconfig) Plan(ctx context.Context, s *State, r host.Reader) ([]step.S
 		return nil, err
 	}
 	var super, rest []step.Step
-	if s.kubeletCert != nil && !Skipped(s.skips(), p.Name()+"/kubelet") {
-		rest = s.kubeletCert
-	}
 	for _, spec := range s.kubeconfigSpecs(c, n) {
 		data := s.Kubeconfigs[spec.Name]
 		if data == nil || Skipped(s.skips(), p.Name()+"/"+spec.Name) {
@@ -95,11 +89,7 @@ func (s *State) ensureKubeconfigs(c *manifests.Cluster, n *manifests.Node, r hos
 			// put away by the administrator
 		default:
 			work.Go(func() (err error) {
-				if spec.Name == "kubelet" && rotates(c) {
-					out[i], err = s.newKubeletConf(c, n, spec, ca, r)
-				} else {
-					out[i], err = s.newKubeconfig(c, spec, ca)
-				}
+				out[i], err = s.newKubeconfig(c, spec, ca)
 				return err
 			})
 		}
@@ -126,40 +116,6 @@ func (s *State) newKubeconfig(c *manifests.Cluster, k manifests.KubeconfigSpec, 
 		return nil, fmt.Errorf("make %s: %w", k.Path, err)
 	}
 	return manifests.Kubeconfig(c, k, ca.CertPEM, pair.CertPEM, pair.KeyPEM)
-}
-
-// rotates reports whether the kubelet renews its own certificate, which a user can switch off.
-func rotates(c *manifests.Cluster) bool {
-	rotate, given := c.KubeletConfig["rotateCertificates"].(bool)
-	return rotate || !given
-}
-
-// newKubeletConf makes kubelet.conf in the form that kubeadm gives it in the end, and the certificate file that it names, in the kubelet's
-// own way: a file with the time in its name, and a link that says which one counts (client-go util/certificate, certificate_store.go).
-func (s *State) newKubeletConf(c *manifests.Cluster, n *manifests.Node, k manifests.KubeconfigSpec, ca *pki.Pair, r host.Reader) ([]byte, error) {
-	link := clientPEM(n)
-	conf, err := manifests.RotatedKubeletKubeconfig(c, n, k.Server, ca.CertPEM)
-	if err != nil {
-		return nil, err
-	}
-	if exists(r, link) { // of a run that was cut off before it wrote kubelet.conf
-		err := s.checkKubeconfig(k, conf, ca, r)
-		if err != nil {
-			err = &MisfitError{Path: link, Err: err}
-		}
-		return conf, err
-	}
-	pair, err := pki.NewLeaf(ca, s.kubeconfigSpec(c, k))
-	if err != nil {
-		return nil, fmt.Errorf("make %s: %w", k.Path, err)
-	}
-	file := strings.TrimSuffix(link, "current.pem") + s.Now.UTC().Format("2006-01-02-15-04-05") + ".pem"
-	s.kubeletCert = []step.Step{
-		step.Dir{Path: kubeletDir, Mode: 0o700, Keep: true},
-		step.File{Path: file, Mode: 0o600, Data: append(slices.Clone(pair.CertPEM), pair.KeyPEM...), Secret: true},
-		step.Link{Path: link, Target: file},
-	}
-	return conf, nil
 }
 
 // checkKubeconfig says what does not fit: the CA, the server, the client certificate.

@@ -56,8 +56,7 @@ func kubeletSteps(s *State, files []manifests.File, more ...string) []step.Step 
 	return append(steps, step.Unit{Name: kubeletUnit, Enable: true, Start: true, Files: watch})
 }
 
-// KubeletFinalize gives the kubelet a kubeconfig that follows its rotating certificate. Where init made kubelet.conf it has that form
-// already, and nothing is to be done; a user's own one, with an external CA, has not.
+// KubeletFinalize gives the kubelet a kubeconfig that follows its rotating certificate instead of the one that init made.
 type KubeletFinalize struct{}
 
 // Name is kubeadm's.
@@ -69,7 +68,7 @@ func (KubeletFinalize) Plan(ctx context.Context, s *State, r host.Reader) ([]ste
 	if err != nil {
 		return nil, err
 	}
-	if !rotates(c) {
+	if rotate, given := c.KubeletConfig["rotateCertificates"].(bool); given && !rotate {
 		return nil, nil
 	}
 	if err := s.ensureKubeconfigs(c, n, r); err != nil {

@@ -16,7 +16,6 @@ import (
 	"kubebundle/installer/config"
 	"kubebundle/installer/host"
 	"kubebundle/installer/pki"
-	"kubebundle/installer/step"
 	"kubebundle/manifests"
 	"kubebundle/release"
 	cruntime "kubebundle/runtime"
@@ -67,13 +66,12 @@ type State struct {
 	// Problems is what preflight found and did not refuse: warnings, and ignored errors.
 	Problems []Problem
 
-	looked      bool // Facts are there
-	runtime     *cruntime.Info
-	patched     map[string][]patch
-	kubeletCert []step.Step       // write the kubelet's first certificate
-	restart     []string          // static pods whose certificates were renewed
-	shared      map[string][]byte // certificates that a further control plane has fetched, by path
-	member      bool              // this host has joined already: the cluster was not asked, and what follows from its answers is in place
+	looked  bool // Facts are there
+	runtime *cruntime.Info
+	patched map[string][]patch
+	restart []string          // static pods whose certificates were renewed
+	shared  map[string][]byte // certificates that a further control plane has fetched, by path
+	member  bool              // this host has joined already: the cluster was not asked, and what follows from its answers is in place
 
 	manifests []manifest // of the bundle, in order
 }
