@@ -63,6 +63,7 @@ test-e2e-newest: prepare ## the same with v1.36.3 on containerd 2.x (root)
 # What Docker shows differently from containerd. The rest has no part in the runtime: tokens, bad joins and bundles, a full disk, certificates.
 ONDOCKER = ready|network|logsexec|digests|again|airgap|vanished|reboot|dockerdriver|reset
 
+# Not in test: the lab's cri-dockerd, a stand-in, has not been seen to come up yet.
 test-e2e-docker: prepare ## v1.34.4 on Docker 20.10 behind cri-dockerd (root)
 	KUBEBUNDLE_E2E=1 KUBEBUNDLE_E2E_RUNTIME=cri-dockerd go test -count=1 -timeout 45m -v ./test/e2e -run 'TestE2E/^($(ONDOCKER))$$'
 

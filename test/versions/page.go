@@ -40,7 +40,8 @@ func Page(root string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	runs := endToEnd(string(makefile))
+	// What nobody runs regularly shows nothing.
+	runs := slices.DeleteFunc(endToEnd(string(makefile)), func(r Run) bool { return !r.InTest })
 
 	var b strings.Builder
 	b.WriteString(`# Which version is held by what
@@ -57,7 +58,7 @@ Every minor below can be built and installed. What holds a minor to kubeadm's ow
   the assertions of manifests/facts_test.go, with or without one.
 - **differential**: kubeadm of that patch runs beside ours, and all that they make is compared ([differences.md](differences.md)). Those in ` + "`make test`" + ` are bold;
   ` + "`make test-differential`" + ` runs all. Older kubeadms cannot be built from their module.
-- **end-to-end**: real hosts, real Kubernetes, no network, on the runtime that is named (containerd is 1.6, containerd2 is 2.x). Those in ` + "`make test`" + ` are bold.
+- **end-to-end**: real hosts, real Kubernetes, no network, on the runtime that is named (containerd is 1.6, containerd2 is 2.x), in ` + "`make test`" + `.
 
 | minor | newest known | images | gates and flags | goldens | differential | end-to-end |
 |---|---|---|---|---|---|---|
