@@ -137,7 +137,7 @@ func (a *app) certsRenew() *cobra.Command {
 		ValidArgs: append([]string{"all"}, phase.RenewableNames()...),
 		Long: "Renew certificates: same names, same usages, new keys, signed by the CAs on this host. The API server need not run.\n\n" +
 			"Then the static pods that read them are started anew, one after the other, each when the one before is Ready. On a cluster of one\n" +
-			"control plane the API is away meanwhile, for some seconds. A copy of admin.conf (~/.kube/config) is to be copied again.\n\n" +
+			"control plane the API is away for a part of that time, about a minute each. A copy of admin.conf (~/.kube/config) is to be copied again.\n\n" +
 			"Names: all, " + strings.Join(phase.RenewableNames(), ", "),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if p.Within < 0 || p.Validity < 0 {
