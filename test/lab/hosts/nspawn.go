@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	bootTimeout = 90 * time.Second
+	bootTimeout = 3 * time.Minute
 	stopTimeout = 90 * time.Second
 	// systemd as PID 1 powers off on SIGRTMIN+4.
 	sigPoweroff = syscall.Signal(34 + 4)
