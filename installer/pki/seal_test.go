@@ -19,7 +19,7 @@ func TestSeal(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if plain != "" && bytes.Contains(sealed, []byte(plain)) {
+		if len(plain) > 1 && bytes.Contains(sealed, []byte(plain)) { // one byte is found in random ones by chance
 			t.Error("it can be read")
 		}
 		got, err := pki.Open(key, sealed)
