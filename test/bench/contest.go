@@ -11,6 +11,7 @@ import (
 // contender is something that is measured under a name.
 type contender struct {
 	name string
+	most int // rounds that it takes part in; 0 is all
 	run  func(ctx context.Context, round int) (sample, error)
 }
 
@@ -22,6 +23,9 @@ func contest(ctx context.Context, log *slog.Logger, rounds int, list []contender
 	for round := range rounds {
 		for i := range list {
 			c := list[(i+round)%len(list)]
+			if c.most > 0 && round >= c.most {
+				continue
+			}
 			s, err := c.run(ctx, round)
 			if err != nil {
 				return fmt.Errorf("%s: %w", c.name, err)

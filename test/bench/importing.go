@@ -34,10 +34,10 @@ func (b *bench) importing(ctx context.Context) error {
 		return []string{ctr, "-a", d.socket, "-n", "k8s.io", "images", "import", archive}
 	}
 	return contest(ctx, b.log, b.runs, []contender{
-		{ourLoad, func(ctx context.Context, _ int) (sample, error) {
+		{name: ourLoad, run: func(ctx context.Context, _ int) (sample, error) {
 			return b.importOnce(ctx, ours, ourLoadAgain, b.indexes)
 		}},
-		{ctrImport, func(ctx context.Context, _ int) (sample, error) {
+		{name: ctrImport, run: func(ctx context.Context, _ int) (sample, error) {
 			return b.importOnce(ctx, theirs, ctrAgain, b.manifests)
 		}},
 	}, b.results)

@@ -36,9 +36,9 @@ func (b *bench) initing(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, b.noNetwork(context.WithoutCancel(ctx))) }()
 	return contest(ctx, b.log, min(b.runs, maxInitRuns), []contender{
-		{ourInit, func(ctx context.Context, _ int) (sample, error) { return b.ourInit(ctx) }},
-		{kubeadmInit, func(ctx context.Context, _ int) (sample, error) { return b.kubeadm(ctx) }},
-		{ourReady, func(ctx context.Context, _ int) (sample, error) { return b.ourReady(ctx) }},
+		{name: ourInit, run: func(ctx context.Context, _ int) (sample, error) { return b.ourInit(ctx) }},
+		{name: kubeadmInit, run: func(ctx context.Context, _ int) (sample, error) { return b.kubeadm(ctx) }},
+		{name: ourReady, run: func(ctx context.Context, _ int) (sample, error) { return b.ourReady(ctx) }},
 	}, b.results)
 }
 

@@ -33,7 +33,7 @@ func TestContestTakesTurns(t *testing.T) {
 	var order []string
 	var list []contender
 	for _, n := range []string{"a", "b", "c"} {
-		list = append(list, contender{n, func(_ context.Context, round int) (sample, error) {
+		list = append(list, contender{name: n, run: func(_ context.Context, round int) (sample, error) {
 			order = append(order, n)
 			return sample{Wall: time.Duration(round+1) * time.Second}, nil
 		}})
