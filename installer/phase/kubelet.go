@@ -56,7 +56,11 @@ func kubeletSteps(s *State, files []manifests.File, more ...string) []step.Step 
 	return append(steps, step.Unit{Name: kubeletUnit, Enable: true, Start: true, Files: watch})
 }
 
-// KubeletFinalize gives the kubelet a kubeconfig that follows its rotating certificate instead of the one that init made.
+// KubeletFinalize leaves a kubeconfig that follows the kubelet's rotating certificate instead of the one that init made.
+//
+// kubeadm starts the kubelet anew with it. That is not needed, and costs a node that is coming up seconds: a kubelet that rotates its certificate has
+// put what it found in its kubeconfig into its store, and takes every connection's certificate from there (cmd/kubelet/app, buildKubeletClientConfig,
+// "the rotating transport will use the cert from the cert manager instead of these files"; alike since v1.8). The file is for its next start.
 type KubeletFinalize struct{}
 
 // Name is kubeadm's.
@@ -86,8 +90,6 @@ func (KubeletFinalize) Plan(ctx context.Context, s *State, r host.Reader) ([]ste
 	return []step.Step{
 		awaitFile("the kubelet's certificate in "+clientPEM(n), clientPEM(n), s.timeouts().KubeletHealthCheck),
 		step.File{Path: kubeletConf, Mode: 0o600, Data: data, Secret: true},
-		step.Unit{Name: kubeletUnit, Enable: true, Start: true, Files: []string{kubeletConf}},
-		kubeletHealthy(s.timeouts().KubeletHealthCheck),
 	}, nil
 }
 
