@@ -123,13 +123,13 @@ func newCurrent(e *Entry, r io.Reader, modTime time.Time) *current {
 	return c
 }
 
-// Next goes to the next entry (skipping what was not read of the current one). io.EOF at the end,
-// which is given only after every entry of the contract was seen and the payload digest agreed.
+// Next goes to the next entry, skipping what was not read of the current one: an entry of which nothing was read is not hashed by itself.
+// io.EOF at the end, which is given only after every entry of the contract was seen and the payload digest agreed.
 func (p *PayloadReader) Next() (*Entry, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	if p.cur != nil && !p.cur.done {
+	if p.cur != nil && !p.cur.done && !p.skippable() {
 		if _, err := io.Copy(io.Discard, onlyReader{p}); err != nil {
 			return nil, err
 		}
@@ -156,6 +156,10 @@ func (p *PayloadReader) Next() (*Entry, error) {
 		}
 	}
 }
+
+// skippable reports whether the tar reader may pass over the current entry: nobody has seen anything of it, and nobody wants to hear of its
+// problems. What is made from a base has to be read, since the base goes on from there.
+func (p *PayloadReader) skippable() bool { return p.cur.n == 0 && p.collect == nil && p.delta == nil }
 
 // admit compares an entry's header with the contract.
 func (p *PayloadReader) admit(h *tar.Header) (*Entry, error) {

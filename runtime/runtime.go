@@ -49,6 +49,12 @@ type Source interface {
 	Next() (Blob, io.Reader, error) // io.EOF at the end
 }
 
+// Verified is what a Source's reader can be too: one that itself hashes what it gives, and gives io.EOF only after that was the digest that it names.
+// A runtime does not hash such a layer once more.
+type Verified interface {
+	Verified() string // a digest
+}
+
 // Event tells about progress of Load.
 type Event struct {
 	Image string

@@ -134,7 +134,15 @@ func (s imageSource) Next() (cruntime.Blob, io.Reader, error) {
 			return cruntime.Blob{}, nil, err
 		}
 		if e.Kind == bundle.KindBlob || e.Kind == bundle.KindLayer {
-			return cruntime.Blob{Digest: e.Digest, Size: e.Size, Layer: e.Kind == bundle.KindLayer}, s.p, nil
+			return cruntime.Blob{Digest: e.Digest, Size: e.Size, Layer: e.Kind == bundle.KindLayer}, verified{s.p, e.Digest}, nil
 		}
 	}
 }
+
+// verified is an entry of the payload, whose reader has compared the digest with what it gave when it says that this was all.
+type verified struct {
+	io.Reader
+	digest string
+}
+
+func (v verified) Verified() string { return v.digest }

@@ -189,6 +189,22 @@ func testCorruptLayer(t *testing.T, h Host) {
 	wantCorrupt(t, h, NewSource(a, b).Corrupt(b.DiffIDs[1]), a, b)
 }
 
+// A source that hashes by itself is believed, when it says that all is well and when it does not.
+func testCorruptLayerOfVerifier(t *testing.T, h Host) {
+	a, b := pair(t, 5<<20)
+	wantCorrupt(t, h, Verifying{NewSource(a, b).Corrupt(b.DiffIDs[1])}, a, b)
+}
+
+func testVerifier(t *testing.T, h Host) {
+	a, b := pair(t, 5<<20)
+	remove(t, h, a, b)
+	if err := h.Runtime.Load(t.Context(), Images(a, b), Verifying{NewSource(a, b)}, nil); err != nil {
+		t.Fatal(err)
+	}
+	wantMissing(t, h, nil, a, b)
+	wantFile(t, h, a, "a")
+}
+
 func testCorruptBlob(t *testing.T, h Host) {
 	a, b := pair(t, 1000)
 	wantCorrupt(t, h, NewSource(a, b).Corrupt(b.Config.Digest), a, b)

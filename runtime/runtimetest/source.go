@@ -2,6 +2,11 @@ package runtimetest
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
 	"io"
 	goruntime "runtime"
 	"slices"
@@ -97,5 +102,33 @@ func (s *Source) Read(b []byte) (int, error) {
 	}
 	n, err := s.cur.Read(b)
 	s.given += int64(n)
+	return n, err
+}
+
+// Verifying is a source that hashes what it gives, as a bundle's payload does.
+type Verifying struct{ *Source }
+
+// Next implements cruntime.Source. The readers are cruntime.Verified.
+func (v Verifying) Next() (cruntime.Blob, io.Reader, error) {
+	b, r, err := v.Source.Next()
+	return b, &verifier{r: r, digest: b.Digest, sum: sha256.New()}, err
+}
+
+type verifier struct {
+	r      io.Reader
+	digest string
+	sum    hash.Hash
+}
+
+// Verified implements cruntime.Verified.
+func (v *verifier) Verified() string { return v.digest }
+
+// Read implements io.Reader.
+func (v *verifier) Read(b []byte) (int, error) {
+	n, err := v.r.Read(b)
+	v.sum.Write(b[:n])
+	if got := "sha256:" + hex.EncodeToString(v.sum.Sum(nil)); errors.Is(err, io.EOF) && got != v.digest {
+		return n, fmt.Errorf("%s instead of %s: %w", got, v.digest, cruntime.ErrCorrupt)
+	}
 	return n, err
 }

@@ -42,6 +42,8 @@ func Run(t *testing.T, newHost func(t *testing.T) Host) {
 		{"Mislabelled", testMislabelled},
 		{"OtherContentIsSkipped", testOtherContent},
 		{"CorruptLayer", testCorruptLayer},
+		{"CorruptLayerOfVerifier", testCorruptLayerOfVerifier},
+		{"Verifier", testVerifier},
 		{"CorruptBlob", testCorruptBlob},
 		{"ForeignConfig", testForeignConfig},
 		{"Truncated", testTruncated},
