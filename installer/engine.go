@@ -62,10 +62,7 @@ func (e *Engine) DryRun(ctx context.Context, phases []phase.Phase, s *phase.Stat
 
 // CheckNames refuses names that are no phase of the workflow.
 func CheckNames(phases []phase.Phase, names []string) error {
-	var known []string
-	for _, p := range phases {
-		known = append(known, p.Name())
-	}
+	known := phase.Names(phases)
 	var errs []error
 	for _, n := range names {
 		if !slices.ContainsFunc(known, func(k string) bool { return phase.Skipped([]string{n}, k) }) {
@@ -82,11 +79,12 @@ func (e *Engine) each(ctx context.Context, phases []phase.Phase, s *phase.State,
 	if err := CheckNames(phases, slices.Concat(e.Skip, e.Only)); err != nil {
 		return err
 	}
+	s.Only = e.Only
 	for _, p := range phases {
 		if err := ctx.Err(); err != nil {
 			return e.partial(p.Name(), "", err)
 		}
-		if phase.Skipped(e.Skip, p.Name()) || len(e.Only) > 0 && !phase.Skipped(e.Only, p.Name()) {
+		if phase.Skipped(e.Skip, p.Name()) || !phase.Chosen(e.Only, p.Name()) {
 			e.emit(Event{Phase: p.Name(), State: Skipped})
 			continue
 		}

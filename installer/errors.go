@@ -3,6 +3,7 @@ package installer
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // PartialError says that a workflow stopped after it had begun to change the node. Running it again goes on from there.
@@ -55,4 +56,4 @@ func (e *UnknownPhaseError) Error() string {
 }
 
 // Hint lists the phases.
-func (e *UnknownPhaseError) Hint() string { return fmt.Sprintf("phases: %v", e.Known) }
+func (e *UnknownPhaseError) Hint() string { return "phases: " + strings.Join(e.Known, " ") }

@@ -23,6 +23,8 @@ type Reset struct {
 	Target  *step.Target
 	Journal *Journal
 	Events  func(Event)
+	// Only, if not empty, are the only phases to run.
+	Only []string
 	// Images also removes the images that init or join loaded. The default keeps them, as kubeadm does.
 	Images bool
 }
@@ -61,14 +63,14 @@ func ResetPhases() []string {
 func (r *Reset) Run(ctx context.Context, dryRun bool) (Summary, error) {
 	start := time.Now()
 	var sum Summary
-	for _, n := range r.Config.SkipPhases {
+	for _, n := range slices.Concat(r.Config.SkipPhases, r.Only) {
 		if !slices.ContainsFunc(ResetPhases(), func(k string) bool { return phase.Skipped([]string{n}, k) }) {
 			return sum, &UnknownPhaseError{Name: n, Known: ResetPhases()}
 		}
 	}
 	var errs []error
 	for _, p := range r.parts() {
-		if phase.Skipped(r.Config.SkipPhases, p.name) {
+		if phase.Skipped(r.Config.SkipPhases, p.name) || !phase.Chosen(r.Only, p.name) {
 			r.emit(Event{Phase: p.name, State: Skipped})
 			continue
 		}
@@ -86,7 +88,7 @@ func (r *Reset) Run(ctx context.Context, dryRun bool) (Summary, error) {
 	if err := errors.Join(errs...); err != nil {
 		return sum, &PartialError{Workflow: "reset", Phase: "cleanup-node", Err: err}
 	}
-	if dryRun || len(r.Config.SkipPhases) > 0 {
+	if dryRun || len(r.Config.SkipPhases) > 0 || len(r.Only) > 0 {
 		return sum, nil // what was skipped still needs its journal
 	}
 	return sum, r.Target.Host.RemoveAll(Dir)

@@ -2,23 +2,42 @@ package main
 
 import (
 	"bufio"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"kubebundle/installer"
 	"kubebundle/installer/config"
+	"kubebundle/installer/phase"
 )
 
 func (a *app) resetCmd() *cobra.Command {
+	cmd := a.resetLike("reset", "Take back what init or join did to this host", noArgs, false)
+	cmd.AddCommand(a.resetLike("phase NAME [PART]…", "Run only these phases of reset", someArgs(1, -1, "names of phases"), true))
+	return cmd
+}
+
+// resetLike is reset, or some phases of it: then what the journal knows stays until a whole reset.
+func (a *app) resetLike(use, short string, args cobra.PositionalArgs, some bool) *cobra.Command {
 	var f config.ResetFlags
 	var images bool
 	cmd := &cobra.Command{
-		Use: "reset", Short: "Take back what init or join did to this host", Args: noArgs,
-		Long: "Take back what init or join did to this host: a sweep of what the cluster's programs left, then the journal backwards.\n" +
+		Use: use, Short: short, Args: args,
+		Long: short + ": a sweep of what the cluster's programs left, then the journal backwards.\n" +
 			"Files that were there before are put back, and the packet filter rules of services go. Not touched: images (see --images), network\n" +
 			"interfaces and packet filter rules of the pod network (a reboot removes them), kubeconfigs in home folders.\n\nPhases: " + strings.Join(installer.ResetPhases(), ", "),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var only []string
+			if some {
+				names, rest := phaseNames(args, installer.ResetPhases())
+				only = append(names, rest...)
+			}
+			for _, n := range only { // before it asks
+				if !slices.ContainsFunc(installer.ResetPhases(), func(known string) bool { return phase.Skipped([]string{n}, known) }) {
+					return &installer.UnknownPhaseError{Name: n, Known: installer.ResetPhases()}
+				}
+			}
 			ctx := cmd.Context()
 			cfg, err := config.LoadReset(&f, readFile)
 			if err != nil {
@@ -50,7 +69,7 @@ func (a *app) resetCmd() *cobra.Command {
 			}
 			t, closeAll := a.target(func() string { return socket })
 			defer closeAll()
-			r := &installer.Reset{Config: cfg, Target: t, Journal: j, Events: a.listener(), Images: images}
+			r := &installer.Reset{Config: cfg, Target: t, Journal: j, Events: a.listener(), Images: images, Only: only}
 			if cfg.DryRun {
 				r.Events = a.planPrinter()
 			}
@@ -59,7 +78,7 @@ func (a *app) resetCmd() *cobra.Command {
 				return err
 			}
 			a.summary("reset", sum, cfg.DryRun)
-			if !cfg.DryRun && a.output != "json" {
+			if !cfg.DryRun && !some && a.output != "json" {
 				a.say("%s", resetLeaves)
 			}
 			return nil
@@ -67,6 +86,9 @@ func (a *app) resetCmd() *cobra.Command {
 	}
 	f.AddFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&images, "images", false, "also remove the images that were loaded")
+	if some {
+		cmd.ValidArgs = installer.ResetPhases()
+	}
 	return cmd
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -57,7 +56,11 @@ func (a *app) runJob(ctx context.Context, j job) error {
 
 func (a *app) initCmd() *cobra.Command {
 	cmd := a.initLike("init", "Make this host the first control plane node of a cluster", noArgs, nil)
-	cmd.AddCommand(a.initLike("phase NAME…", "Run only these phases of init", someArgs(1, -1, "names of phases"), func(args []string) []string { return args }))
+	known := phase.Names(installer.Init())
+	cmd.AddCommand(a.initLike("phase NAME [PART]…", "Run only these phases of init", someArgs(1, -1, "names of phases"), func(args []string) []string {
+		names, rest := phaseNames(args, known)
+		return append(names, rest...) // which are no phases, and the engine says so
+	}))
 	return cmd
 }
 
@@ -88,6 +91,9 @@ func (a *app) initLike(use, short string, args cobra.PositionalArgs, only func(a
 	}
 	f.AddFlags(cmd.Flags())
 	addConfigureRuntime(cmd, &configureRuntime)
+	if only != nil {
+		cmd.ValidArgs = phase.Names(installer.Init())
+	}
 	return cmd
 }
 
@@ -116,7 +122,7 @@ func (a *app) loadInit(ctx context.Context, f *config.InitFlags) (*node, *config
 
 func (a *app) joinCmd() *cobra.Command {
 	cmd := a.joinLike("join [HOST:PORT]", "Make this host a worker, or with --control-plane a further control plane, of an existing cluster", someArgs(0, 1, "the cluster's host:port"), false)
-	cmd.AddCommand(a.joinLike("phase NAME [HOST:PORT]", "Run only this phase of join", someArgs(1, 2, "the name of a phase and the cluster's host:port"), true))
+	cmd.AddCommand(a.joinLike("phase NAME [PART]… [HOST:PORT]", "Run only these phases of join", someArgs(1, -1, "names of phases and the cluster's host:port"), true))
 	return cmd
 }
 
@@ -132,7 +138,14 @@ func (a *app) joinLike(use, short string, args cobra.PositionalArgs, onePhase bo
 			var only []string
 			if onePhase {
 				// discovery changes nothing, and every other phase needs what it finds
-				only, args = []string{"discovery", args[0]}, args[1:]
+				names, rest := phaseNames(args, append(phase.Names(installer.JoinControlPlane()), phase.Names(installer.Join())...))
+				if len(names) == 0 {
+					return &installer.UnknownPhaseError{Name: args[0], Known: phase.Names(installer.JoinControlPlane())}
+				}
+				if len(rest) > 1 {
+					return usagef("see `"+cmd.CommandPath()+" --help`", "%s takes names of phases and one host:port, not %q", cmd.CommandPath(), rest)
+				}
+				only, args = append([]string{"discovery"}, names...), rest
 			}
 			var socket string
 			n, err := a.openNode(cmd.Context(), func() string { return socket })
@@ -159,12 +172,17 @@ func (a *app) joinLike(use, short string, args cobra.PositionalArgs, onePhase bo
 			phases := installer.Join()
 			if cfg.ControlPlane != nil {
 				phases = installer.JoinControlPlane()
+			} else if err := installer.CheckNames(phases, only); err != nil && installer.CheckNames(installer.JoinControlPlane(), only) == nil {
+				return usagef("give --control-plane as well", "%w for a worker", err)
 			}
 			return a.runJob(cmd.Context(), job{name: "join", phases: phases, state: s, node: n, skip: cfg.SkipPhases, only: only, dryRun: cfg.DryRun})
 		},
 	}
 	f.AddFlags(cmd.Flags())
 	addConfigureRuntime(cmd, &configureRuntime)
+	if onePhase {
+		cmd.ValidArgs = phase.Names(installer.JoinControlPlane())
+	}
 	return cmd
 }
 
@@ -212,12 +230,4 @@ func (a *app) warnings(problems []phase.Problem) {
 			a.say("warning: %s\n", p)
 		}
 	}
-}
-
-func phaseList(phases []phase.Phase) string {
-	names := make([]string, 0, len(phases))
-	for _, p := range phases {
-		names = append(names, p.Name())
-	}
-	return strings.Join(names, ", ")
 }

@@ -25,6 +25,17 @@ type Certs struct{}
 // Name is kubeadm's.
 func (Certs) Name() string { return "certs" }
 
+// serviceAccount is the part that is a plain pair of keys, without a certificate.
+const serviceAccount = "sa"
+
+// Parts are kubeadm's sub-phases.
+func (Certs) Parts() []string {
+	return []string{
+		"ca", "apiserver", "apiserver-kubelet-client", "front-proxy-ca", "front-proxy-client", "etcd-ca", "etcd-server", "etcd-peer",
+		"etcd-healthcheck-client", "apiserver-etcd-client", serviceAccount,
+	}
+}
+
 // Plan writes the certificates that are missing.
 func (p Certs) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
 	c, n, err := s.initCluster(ctx, r)
@@ -40,17 +51,17 @@ func (p Certs) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, 
 	}
 	var steps []step.Step
 	for _, spec := range specs {
-		if Skipped(s.skips(), p.Name()+"/"+spec.Name) {
+		pair := s.Certs[spec.Name]
+		if pair == nil || !s.wants(p.Name(), spec.Name) {
 			continue
 		}
 		crt, key := certPaths(c, spec)
-		pair := s.Certs[spec.Name]
 		if pair.KeyPEM != nil {
 			steps = append(steps, step.File{Path: key, Mode: 0o600, Data: pair.KeyPEM, Secret: true})
 		}
 		steps = append(steps, step.File{Path: crt, Mode: 0o644, Data: pair.CertPEM})
 	}
-	if !Skipped(s.skips(), p.Name()+"/sa") {
+	if s.SAKey != nil && s.wants(p.Name(), serviceAccount) {
 		steps = append(steps,
 			step.File{Path: path.Join(c.CertificatesDir, "sa.key"), Mode: 0o600, Data: s.SAKey, Secret: true},
 			step.File{Path: path.Join(c.CertificatesDir, "sa.pub"), Mode: 0o600, Data: s.SAPub})
@@ -78,7 +89,8 @@ func certPaths(c *manifests.Cluster, spec manifests.CertSpec) (crt, key string) 
 	return base + ".crt", base + ".key"
 }
 
-// ensureCerts fills s.Certs, s.SAKey and s.SAPub: from the host where they are there, else new.
+// ensureCerts fills s.Certs, s.SAKey and s.SAPub: from the host where they are there, else new. What this run does not write is not made
+// either: nothing may be signed by a CA whose key ends with the run.
 func (s *State) ensureCerts(c *manifests.Cluster, specs []manifests.CertSpec, r host.Reader) error {
 	if s.Certs != nil {
 		return nil
@@ -95,7 +107,7 @@ func (s *State) ensureCerts(c *manifests.Cluster, specs []manifests.CertSpec, r 
 	var cas, leaves errgroup.Group
 	made := make([]*pki.Pair, len(specs))
 	for i, spec := range specs {
-		if spec.CA != "" || found[spec.Name] != nil {
+		if spec.CA != "" || found[spec.Name] != nil || s.Join != nil || !s.makes("certs", spec.Name) {
 			continue
 		}
 		cas.Go(func() (err error) {
@@ -115,16 +127,22 @@ func (s *State) ensureCerts(c *manifests.Cluster, specs []manifests.CertSpec, r 
 	}
 	collect(specs, made, found)
 	for i, spec := range specs {
-		if spec.CA == "" || found[spec.Name] != nil {
+		if spec.CA == "" || found[spec.Name] != nil || !s.makes("certs", spec.Name) {
 			continue
 		}
 		ca := found[spec.CA]
+		if ca == nil {
+			return errors.Join(&NoCAError{Path: path.Join(c.CertificatesDir, caBase(spec.CA)+".crt"), For: "certificate " + spec.Name, Part: "certs/" + spec.CA, Join: s.Join != nil}, leaves.Wait())
+		}
 		leaves.Go(func() (err error) {
 			made[i], err = pki.NewLeaf(ca, s.certSpec(c, spec))
 			return err
 		})
 	}
-	if saKey == nil {
+	if saKey == nil && s.Join != nil { // tokens of one control plane would be strangers to the other
+		return errors.Join(&MissingCertsError{Files: []string{path.Join(c.CertificatesDir, "sa.key")}}, leaves.Wait())
+	}
+	if saKey == nil && s.makes("certs", serviceAccount) {
 		leaves.Go(func() (err error) {
 			saKey, saPub, err = pki.NewServiceAccountKey(pki.Algorithm(c.KeyAlgorithm))
 			return err
@@ -207,6 +225,26 @@ func (s *State) readCert(c *manifests.Cluster, spec manifests.CertSpec, found ma
 		return nil, &MisfitError{Path: crt, Err: err}
 	}
 	return pair, nil
+}
+
+// NoCAError says that something is to be signed, or to trust, a CA that is not there and that this run does not make.
+type NoCAError struct {
+	Path string // of the CA's certificate
+	For  string // what needs it
+	Part string // which part of init makes it
+	Join bool
+}
+
+func (e *NoCAError) Error() string {
+	return fmt.Sprintf("make %s: its CA %s is not on this host, and this run does not make it", e.For, e.Path)
+}
+
+// Hint says who makes it.
+func (e *NoCAError) Hint() string {
+	if e.Join {
+		return "fetch it with --certificate-key (phase control-plane-prepare/download-certs), or carry it over from a control plane that stands"
+	}
+	return "run `install init phase " + e.Part + "` before, put the CA there, or leave " + e.Part + " out of --skip-phases"
 }
 
 // caBase is the path of a CA below the certificates folder.

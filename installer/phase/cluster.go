@@ -3,7 +3,9 @@ package phase
 import (
 	"context"
 	"fmt"
+	"strings"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"kubebundle/installer/cluster"
@@ -18,8 +20,11 @@ type UploadConfig struct{}
 // Name is kubeadm's.
 func (UploadConfig) Name() string { return "upload-config" }
 
+// Parts are kubeadm's sub-phases.
+func (UploadConfig) Parts() []string { return []string{"kubeadm", "kubelet"} }
+
 // Plan binds kubeadm:cluster-admins first: from v1.29 on admin.conf has no rights without it.
-func (UploadConfig) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
+func (p UploadConfig) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
 	c, n, err := s.initCluster(ctx, r)
 	if err != nil {
 		return nil, err
@@ -28,22 +33,41 @@ func (UploadConfig) Plan(ctx context.Context, s *State, r host.Reader) ([]step.S
 	if crb := manifests.ClusterAdminsBinding(c); crb != nil {
 		steps = append(steps, step.Objects{What: "ClusterRoleBinding kubeadm:cluster-admins", List: []runtime.Object{crb}})
 	}
-	kubeadm, err := manifests.KubeadmConfigMap(c, n)
-	if err != nil {
-		return nil, err
+	rbac := manifests.UploadConfigRBAC(c)
+	var readers []runtime.Object
+	if s.wants(p.Name(), "kubeadm") {
+		kubeadm, err := manifests.KubeadmConfigMap(c, n)
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, step.Objects{What: "ConfigMap kube-system/" + kubeadm.Name, List: []runtime.Object{kubeadm}})
+		readers = append(readers, readersOf(rbac, kubeadm.Name)...)
 	}
-	steps = append(steps, step.Objects{What: "ConfigMap kube-system/" + kubeadm.Name, List: []runtime.Object{kubeadm}})
-	kubelet, err := manifests.KubeletConfigMap(c)
-	if err != nil {
-		return nil, err
+	if s.wants(p.Name(), "kubelet") {
+		kubelet, err := manifests.KubeletConfigMap(c)
+		if err != nil {
+			return nil, err
+		}
+		if kubelet != nil {
+			steps = append(steps, step.Objects{What: "ConfigMap kube-system/" + kubelet.Name, List: []runtime.Object{kubelet}})
+			readers = append(readers, readersOf(rbac, kubelet.Name)...)
+		}
 	}
-	if kubelet != nil {
-		steps = append(steps, step.Objects{What: "ConfigMap kube-system/" + kubelet.Name, List: []runtime.Object{kubelet}})
-	}
-	if rbac := manifests.UploadConfigRBAC(c); len(rbac) > 0 {
-		steps = append(steps, step.Objects{What: "RBAC for the uploaded configuration", List: rbac})
+	if len(readers) > 0 {
+		steps = append(steps, step.Objects{What: "RBAC for the uploaded configuration", List: readers})
 	}
 	return steps, nil
+}
+
+// readersOf picks the roles and bindings of one ConfigMap, whose name ends theirs.
+func readersOf(rbac []runtime.Object, configMap string) []runtime.Object {
+	var out []runtime.Object
+	for _, o := range rbac {
+		if m, err := meta.Accessor(o); err == nil && strings.HasSuffix(m.GetName(), configMap) {
+			out = append(out, o)
+		}
+	}
+	return out
 }
 
 // MarkControlPlane labels and taints the node.

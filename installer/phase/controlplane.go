@@ -23,10 +23,13 @@ type Etcd struct{}
 // Name is kubeadm's.
 func (Etcd) Name() string { return "etcd" }
 
+// Parts is kubeadm's sub-phase.
+func (Etcd) Parts() []string { return []string{"local"} }
+
 // Plan writes nothing where others run the etcd.
-func (Etcd) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
+func (p Etcd) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
 	c, n, err := s.initCluster(ctx, r)
-	if err != nil || c.Etcd.External != nil {
+	if err != nil || c.Etcd.External != nil || !s.wants(p.Name(), "local") {
 		return nil, err
 	}
 	f, err := s.staticPod(c, n, string(release.Etcd), r)
@@ -42,6 +45,15 @@ type ControlPlane struct{}
 // Name is kubeadm's.
 func (ControlPlane) Name() string { return "control-plane" }
 
+// Parts are kubeadm's sub-phases.
+func (ControlPlane) Parts() []string {
+	var out []string
+	for _, c := range components() {
+		out = append(out, subName(c))
+	}
+	return out
+}
+
 // Plan writes the three manifests.
 func (p ControlPlane) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
 	c, n, err := s.initCluster(ctx, r)
@@ -50,7 +62,7 @@ func (p ControlPlane) Plan(ctx context.Context, s *State, r host.Reader) ([]step
 	}
 	steps := []step.Step{staticPodDir()}
 	for _, comp := range components() {
-		if Skipped(s.skips(), p.Name()+"/"+subName(comp)) {
+		if !s.wants(p.Name(), subName(comp)) {
 			continue
 		}
 		f, err := s.staticPod(c, n, comp, r)

@@ -32,6 +32,11 @@ type Kubeconfig struct{}
 // Name is kubeadm's.
 func (Kubeconfig) Name() string { return "kubeconfig" }
 
+// Parts are kubeadm's sub-phases.
+func (Kubeconfig) Parts() []string {
+	return []string{"admin", "super-admin", "kubelet", "controller-manager", "scheduler"}
+}
+
 // Plan writes the kubeconfigs that are missing. super-admin.conf comes before admin.conf: where only admin.conf is left, the
 // administrator has put the other one away, as the documentation advises, and it is not made again.
 func (p Kubeconfig) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
@@ -45,7 +50,7 @@ func (p Kubeconfig) Plan(ctx context.Context, s *State, r host.Reader) ([]step.S
 	var super, rest []step.Step
 	for _, spec := range s.kubeconfigSpecs(c, n) {
 		data := s.Kubeconfigs[spec.Name]
-		if data == nil || Skipped(s.skips(), p.Name()+"/"+spec.Name) {
+		if data == nil || !s.wants(p.Name(), spec.Name) {
 			continue
 		}
 		f := step.File{Path: spec.Path, Mode: 0o600, Data: data, Secret: true}
@@ -71,6 +76,9 @@ func (s *State) ensureKubeconfigs(c *manifests.Cluster, n *manifests.Node, r hos
 		return err
 	}
 	ca := s.Certs["ca"]
+	if ca == nil {
+		return &NoCAError{Path: path.Join(c.CertificatesDir, "ca.crt"), For: "kubeconfigs", Part: "certs/ca", Join: s.Join != nil}
+	}
 	specs := s.kubeconfigSpecs(c, n)
 	out := make([][]byte, len(specs))
 	var errs []error
@@ -87,6 +95,7 @@ func (s *State) ensureKubeconfigs(c *manifests.Cluster, n *manifests.Node, r hos
 			errs = append(errs, err)
 		case spec.Name == "super-admin" && exists(r, adminConf):
 			// put away by the administrator
+		case !s.makes("kubeconfig", spec.Name):
 		default:
 			work.Go(func() (err error) {
 				out[i], err = s.newKubeconfig(c, spec, ca)

@@ -66,11 +66,19 @@ type KubeletFinalize struct{}
 // Name is kubeadm's.
 func (KubeletFinalize) Name() string { return "kubelet-finalize" }
 
+// Parts are kubeadm's sub-phase under its names from v1.35 on and before: what one of them means is all of the phase.
+func (KubeletFinalize) Parts() []string {
+	return []string{"enable-client-cert-rotation", "experimental-cert-rotation"}
+}
+
 // Plan does nothing where the user switched certificate rotation off.
-func (KubeletFinalize) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
+func (p KubeletFinalize) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
 	c, n, err := s.initCluster(ctx, r)
 	if err != nil {
 		return nil, err
+	}
+	if slices.ContainsFunc(p.Parts(), func(part string) bool { return Skipped(s.skips(), p.Name()+"/"+part) }) {
+		return nil, nil
 	}
 	if rotate, given := c.KubeletConfig["rotateCertificates"].(bool); given && !rotate {
 		return nil, nil

@@ -48,6 +48,8 @@ type State struct {
 	Environ []string
 	// ConfigureRuntime allows to change the runtime's configuration where its sandbox image is not the bundle's.
 	ConfigureRuntime bool
+	// Only are the names of the phases and parts that this run is limited to; empty means all. The engine sets it.
+	Only []string
 	// DryRun says that no step will be applied. The engine sets it.
 	DryRun bool
 
@@ -167,6 +169,17 @@ func (s *State) skips() []string {
 	default:
 		return nil
 	}
+}
+
+// wants reports whether a part of a phase that runs is wanted.
+func (s *State) wants(phase, part string) bool {
+	return !Skipped(s.skips(), phase+"/"+part) && chosenPart(s.Only, phase, part)
+}
+
+// makes reports whether this run makes a part of one of init's phases: whoever needs it in another phase can rely on it then. The phases
+// of a join have no such parts.
+func (s *State) makes(phase, part string) bool {
+	return s.Join != nil || Chosen(s.Only, phase) && s.wants(phase, part)
 }
 
 // timeouts of the run.

@@ -3,6 +3,7 @@ package phase
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -165,15 +166,45 @@ func TestSkipped(t *testing.T) {
 
 func TestSkippedSubPhases(t *testing.T) {
 	m := goodHost(t)
-	s := initState(t, m, goodRuntime(), "--skip-phases", "certs/etcd-ca,kubeconfig/scheduler,control-plane/scheduler")
+	s := initState(t, m, goodRuntime(), "--skip-phases", "certs/etcd-peer,kubeconfig/scheduler,control-plane/scheduler,upload-config/kubelet")
 	_, text := planAll(t, InitPhases(), s, m)
-	for _, gone := range []string{"pki/etcd/ca.", "scheduler.conf", "kube-scheduler.yaml"} {
+	for _, gone := range []string{"pki/etcd/peer.", "scheduler.conf", "kube-scheduler.yaml", "kubelet-config"} {
 		if strings.Contains(text, gone) {
 			t.Errorf("%s is planned although it is skipped", gone)
 		}
 	}
 	if !strings.Contains(text, "pki/etcd/server.crt") {
 		t.Error("more is skipped than was asked for")
+	}
+}
+
+// A CA that only this run would know must sign nothing.
+func TestNoCAOfOneRun(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		only []string
+		want string
+	}{
+		{[]string{"--skip-phases", "certs/etcd-ca"}, nil, "certs/etcd-ca"},
+		{[]string{"--skip-phases", "certs"}, nil, "certs/ca"},
+		{nil, []string{"kubeconfig"}, "certs/ca"},
+		{nil, []string{"certs/front-proxy-client"}, "certs/front-proxy-ca"},
+		{nil, []string{"bootstrap-token"}, "certs/ca"},
+	} {
+		m := goodHost(t)
+		s := initState(t, m, goodRuntime(), c.args...)
+		s.Only = c.only
+		var err error
+		for _, p := range InitPhases() {
+			if err != nil || !Chosen(c.only, p.Name()) || Skipped(s.skips(), p.Name()) {
+				continue
+			}
+			_, err = p.Plan(t.Context(), s, m)
+		}
+		var none *NoCAError
+		if !errors.As(err, &none) || none.Part != c.want {
+			t.Errorf("%v %v: %v", c.args, c.only, err)
+		}
 	}
 }
 
