@@ -45,7 +45,7 @@ test-fuzz: ## every fuzz target for FUZZTIME, starting from its corpus
 
 # The targets for the bytes of a bundle. Those that link client-go take minutes to build with coverage.
 test-fuzz-bundle: ## the fuzz targets for the bytes of bundles, FUZZTIME each
-	for t in bundle:FuzzContract bundle:FuzzPayload bundle:FuzzArchive bundle:FuzzList bundle/needs:FuzzScan; do \
+	for t in bundle:FuzzContract bundle:FuzzPayload bundle:FuzzDelta bundle:FuzzPatch bundle:FuzzArchive bundle:FuzzList bundle/needs:FuzzScan; do \
 	  go test -run '^$$' -fuzz "^$${t#*:}\$$" -fuzztime $(FUZZTIME) ./$${t%%:*}; done
 
 test-integration: prepare ## real containerd and Docker daemons, a real API server (root)

@@ -423,8 +423,12 @@ func TestCorpus(t *testing.T) {
 			if h.What == "" {
 				t.Error("the header does not say what it is")
 			}
-			err := readAll(t.Context(), filepath.Join(dir, name+".tar.gz"))
+			var err error
+			peak := heapPeak(func() { err = readAll(t.Context(), filepath.Join(dir, name+".tar.gz")) })
 			checkRefusal(t, err, h.Must)
+			if limit := uint64(sample().window + besideWindow); peak > limit {
+				t.Errorf("%d MiB of heap, more than %d", peak>>20, limit>>20)
+			}
 		})
 	}
 }

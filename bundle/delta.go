@@ -15,7 +15,7 @@ import (
 // programs, so that a delta alone tells which images it has and what its manifests ask for.
 //
 // Both payloads are read side by side, each once from its beginning, which is why Taken follows the order of both. Who applies a delta
-// holds two windows and the one old file that is being patched, of at most maxPatched bytes.
+// holds the windows of both and the one old file that is being patched, of at most maxPatched bytes.
 
 // Delta is what a contract of FormatDelta says about its base.
 type Delta struct {

@@ -98,6 +98,8 @@ func deltaCorpus() []corpusCase {
 		{"delta-patch-long", patch(makePatch([]byte("a kubelet"), []byte(newKubelet+"!"))), malformed},
 		{"delta-patch-bomb", patch(patchOf(1<<40, "", "", "", "", "")), malformed},
 		{"delta-patch-bomb-streams", patch(append([]byte(patchMagic), "\x12\xff\xff\xff\xff\x0f\x00\x00\x00\x00"...)), malformed},
+		{"delta-patch-number-huge", patch([]byte(patchMagic + "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f")), malformed},
+		{"delta-patch-streams-together", patch(append(binary.AppendUvarint([]byte(patchMagic), n), bytes.Repeat(binary.AppendUvarint(nil, maxStreams/2), 5)...)), malformed},
 		{"delta-patch-beyond-old", patch(patchOf(n, op(n, 0, 0), "", "", "", "")), malformed},
 		{"delta-patch-before-old", patch(patchOf(n, op(0, 1, -1)+op(9, 0, 0), "", "", "", fmt.Sprintf("%9s", ""))), malformed},
 		{"delta-patch-literals-lack", patch(patchOf(n, op(0, n, 0), "", "", "", "few")), malformed},

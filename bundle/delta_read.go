@@ -15,7 +15,7 @@ type deltaPass struct {
 	taken   map[string]*Taken // by path
 	base    *PayloadReader    // nil for a pass over the delta alone, which leaves out what it would need the base for
 	modTime time.Time         // of the payload's last entry: all have the same
-	old     []byte            // the space of the old file, used again
+	old     []byte            // room for any old file that is patched
 }
 
 func newDeltaPass(d *Delta, base *PayloadReader) *deltaPass {
@@ -23,7 +23,20 @@ func newDeltaPass(d *Delta, base *PayloadReader) *deltaPass {
 	for i := range d.Taken {
 		p.taken[d.Taken[i].Path] = &d.Taken[i]
 	}
+	if base != nil {
+		p.old = make([]byte, 0, largestOld(d, base.b))
+	}
 	return p
+}
+
+// largestOld is the size of the largest file of the base that is patched, in bytes: room for it is made once. UseBase bounds it.
+func largestOld(d *Delta, base *Bundle) (n int64) {
+	for _, t := range d.Taken {
+		if t.Patch != nil {
+			n = max(n, base.entries[base.index[t.From]].Size)
+		}
+	}
+	return n
 }
 
 // nextDelta goes to the next entry of a delta.
@@ -129,11 +142,7 @@ func (p *PayloadReader) oldFile(from string) ([]byte, error) {
 	if err := p.toBase(from); err != nil {
 		return nil, err
 	}
-	size := p.b.base.entries[p.b.base.index[from]].Size // UseBase bounds it
-	if int64(cap(p.delta.old)) < size {
-		p.delta.old = make([]byte, size)
-	}
-	old := p.delta.old[:size]
+	old := p.delta.old[:p.b.base.entries[p.b.base.index[from]].Size]
 	if _, err := io.ReadFull(p.delta.base, old); err != nil {
 		return nil, p.baseTrouble(err)
 	}

@@ -3,6 +3,7 @@ package bundle
 import (
 	"archive/tar"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -21,9 +22,15 @@ import (
 // TestEveryPlace cuts a good bundle off, and flips a bit, every few bytes: in each section many times. Nothing is let
 // through but what changes no content: gzip's header has a time and a name of an operating system.
 func TestEveryPlace(t *testing.T) {
-	r := sample()
-	r.addSignature()
-	good := r.bytes()
+	whole := sample()
+	whole.addSignature()
+	for name, r := range map[string]*raw{"whole": whole, "delta": deltaSample()} {
+		t.Run(name, func(t *testing.T) { everyPlace(t, r.bytes()) })
+	}
+}
+
+func everyPlace(t *testing.T, good []byte) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "b.tar.gz")
 	try := func(data []byte) error {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
@@ -35,6 +42,7 @@ func TestEveryPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	var corrupt *CorruptError
+	var base *BaseError // of a delta, where the flip makes it name another base
 	for n := 0; n < len(good); n += 9 {
 		if err := try(good[:n]); !errors.As(err, &corrupt) {
 			t.Fatalf("cut off at %d of %d bytes: %v", n, len(good), err)
@@ -46,7 +54,7 @@ func TestEveryPlace(t *testing.T) {
 		data[i] ^= 1 << (i % 8)
 		if err := try(data); err == nil {
 			let++
-		} else if !errors.As(err, &corrupt) {
+		} else if !errors.As(err, &corrupt) && !errors.As(err, &base) {
 			t.Fatalf("byte %d flipped: not a CorruptError: %v", i, err)
 		}
 	}
@@ -115,7 +123,7 @@ func TestEveryFile(t *testing.T) {
 	}
 }
 
-// TestBombs reads what is made to eat memory, and watches the heap, garbage included: two windows and 64 MiB are the limit.
+// TestBombs reads what is made to eat memory, and watches the heap, garbage included: the window and 64 MiB are the limit.
 func TestBombs(t *testing.T) {
 	const window = 8 << 20
 	entry := func(name string, size int64) tar.Header {
@@ -232,7 +240,7 @@ func TestBombs(t *testing.T) {
 					err = b.Verify(t.Context())
 				}
 			})
-			if limit := uint64(2*window + 64<<20); peak > limit {
+			if limit := uint64(window + besideWindow); peak > limit {
 				t.Errorf("%d MiB of heap, more than %d", peak>>20, limit>>20)
 			}
 			var corrupt *CorruptError
@@ -247,6 +255,94 @@ func TestBombs(t *testing.T) {
 		})
 	}
 }
+
+// TestDeltaMemory applies deltas and watches the heap: the windows of both payloads, the largest old file and 64 MiB are the limit.
+func TestDeltaMemory(t *testing.T) {
+	const window, large = 8 << 20, 96 << 20
+	// A file that stays as it is, but for its first byte: one operation for each block.
+	patch := func(size int64) []byte {
+		out := []byte(patchMagic)
+		for first := true; size > 0; first = false {
+			n := min(size, patchBlock)
+			streams := []string{op(uint64(n), 0, 0), "", "", "", ""}
+			if first {
+				streams = []string{op(uint64(n), 0, 0), "\x00", "\x01", "\x01", ""}
+			}
+			out = append(out, patchOf(uint64(n), streams...)[len(patchMagic):]...)
+			size -= n
+		}
+		return out
+	}
+	// The bomb says that much is coming, and some of it comes.
+	bomb := append(binary.AppendUvarint([]byte(patchMagic), patchBlock), bytes.Repeat(binary.AppendUvarint(nil, 4*patchBlock), 5)...)
+	bomb = append(bomb, make([]byte, 5*4*patchBlock)...)
+	for name, tc := range map[string]struct {
+		sizes []int64 // of the files in the base
+		bomb  bool
+		want  string
+	}{
+		"one large file":             {[]int64{large}, false, ""},
+		"each larger than the last":  {[]int64{large / 2, large * 2 / 3, large}, false, ""},
+		"each smaller than the last": {[]int64{large, large / 2}, false, ""},
+		"a block of endless streams": {[]int64{patchBlock}, true, "patches/bin/f0: is malformed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			base, next := sample(), deltaSample()
+			base.window, next.window = window, window
+			base.contract.Files, next.contract.Files = nil, nil
+			taken := next.contract.Delta.Taken[1:] // the layer
+			var olds, patches []part
+			var list []Taken
+			for i, n := range tc.sizes {
+				path := fmt.Sprintf("bin/f%d", i)
+				old := make([]byte, n)
+				olds = append(olds, filePart(path, old))
+				base.contract.Files = append(base.contract.Files, File{Path: path, Mode: 0o755, Size: n, SHA256: digestOf(old)})
+				old[0] = 1
+				next.contract.Files = append(next.contract.Files, File{Path: path, Mode: 0o755, Size: n, SHA256: digestOf(old)})
+				old[0] = 0
+				p := patch(n)
+				if tc.bomb {
+					p = bomb
+				}
+				patches = append(patches, filePart(patchPrefix+path, p))
+				list = append(list, Taken{Path: path, From: path, Patch: &Patch{Size: int64(len(p)), SHA256: digestOf(p)}})
+			}
+			base.entries, next.entries = append(olds, base.entries[1:]...), append(patches, next.entries[1:]...)
+			next.contract.Delta.Taken = append(list, taken...)
+			next.contract.Delta.Base.Content = base.contract.ContentDigest()
+			open := func(r *raw, name string) *Bundle {
+				data, n := r.payload()
+				r.contract.Payload = Payload{Path: PayloadName, Size: int64(len(data)), SHA256: digestOf(data), Uncompressed: n, WindowBytes: window}
+				path := filepath.Join(t.TempDir(), name)
+				if err := os.WriteFile(path, r.bytes(), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				b, err := OpenArchive(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return b
+			}
+			b := open(next, "next.tar.gz")
+			if err := b.UseBase(open(base, "base.tar.gz")); err != nil {
+				t.Fatal(err)
+			}
+			base, next, olds, patches = nil, nil, nil, nil // not a reader's
+			var err error
+			peak := heapPeak(func() { err = pass(t.Context(), b) })
+			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+				t.Errorf("error %v, want %q", err, tc.want)
+			}
+			if limit := uint64(2*window+besideWindow) + uint64(slices.Max(tc.sizes)); peak > limit {
+				t.Errorf("%d MiB of heap, more than %d", peak>>20, limit>>20)
+			}
+		})
+	}
+}
+
+// besideWindow is what a reader may need beside the window of its decoder, in bytes.
+const besideWindow = 64 << 20
 
 // heapPeak is by how much the heap grows at most while f runs, sampled every millisecond.
 func heapPeak(f func()) uint64 {

@@ -5,10 +5,11 @@ import (
 	"errors"
 )
 
-// Limits that keep a reader's memory small whatever is in a bundle: a reader needs the windows of its decoder (two of them,
-// see Payload) and less than 64 MiB beside. TestBombs measures it.
+// Limits that keep a reader's memory small whatever is in a bundle: a reader needs the window of its decoder and
+// less than 64 MiB beside; of a delta, the windows of both bundles and the largest file that is patched. TestCorpus, TestBombs,
+// TestMemoryIsFlat and TestDeltaMemory measure it.
 const (
-	// MaxWindow is the largest zstd window of a payload, in bytes. A decoder needs twice as much memory.
+	// MaxWindow is the largest zstd window of a payload, in bytes: a decoder holds it in memory.
 	MaxWindow = 128 << 20
 	// MaxContract is the largest bundle.json, in bytes: some thousand images.
 	MaxContract = 8 << 20

@@ -24,6 +24,9 @@ import (
 const (
 	patchMagic = "kbpatch1"
 	patchBlock = 4 << 20
+	// maxStreams bounds the streams of a block together, in bytes. Those of an honest one are less than two and a half times what comes out of
+	// it: 13 bytes of operation for 16 of the file at most, and 3 bytes for 2 where every other byte changes.
+	maxStreams = 4 * patchBlock
 	// maxPatched is the largest file that is patched, and the largest that is patched into, in bytes: it is held in memory.
 	maxPatched = 256 << 20
 )
@@ -83,16 +86,33 @@ func short(err error) error {
 	return err
 }
 
+// number reads a uvarint.
+func (r *patchReader) number() (uint64, error) {
+	b, err := r.in.Peek(binary.MaxVarintLen64) // fewer at the end
+	v, n := binary.Uvarint(b)
+	switch {
+	case n > 0:
+		_, err = r.in.Discard(n)
+		return v, err
+	case n == 0 && err != nil:
+		return 0, short(err)
+	}
+	return 0, errPatch // larger than any number
+}
+
 // block decodes the next block into out.
 func (r *patchReader) block() error {
 	var n [6]uint64
+	var total uint64 // of the streams
 	for i := range n {
-		v, err := binary.ReadUvarint(r.in)
+		v, err := r.number()
 		if err != nil {
-			return short(err)
+			return err
 		}
-		// Streams of an honest block are never longer than twice what comes out of it, operations perhaps.
-		if v > 4*patchBlock {
+		if i > 0 {
+			total += v
+		}
+		if v > maxStreams || total > maxStreams {
 			return errPatch
 		}
 		n[i] = v
@@ -101,8 +121,7 @@ func (r *patchReader) block() error {
 	if size == 0 || size > patchBlock || size > r.left {
 		return errPatch
 	}
-	total := int(n[1] + n[2] + n[3] + n[4] + n[5])
-	if cap(r.raw) < total {
+	if uint64(cap(r.raw)) < total {
 		r.raw = make([]byte, total)
 	}
 	raw := r.raw[:total]

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -84,38 +83,38 @@ func TestPatch(t *testing.T) {
 	}
 }
 
-// TestPatchPrograms measures on real programs: OLD and NEW name two files.
-func TestPatchPrograms(t *testing.T) {
-	o, n := os.Getenv("OLD"), os.Getenv("NEW")
-	if o == "" || n == "" {
-		t.Skip("OLD and NEW name no files")
+// BenchmarkPatch makes a patch between two programs, packs it and applies it: OLD and NEW name them, or they are made up.
+func BenchmarkPatch(b *testing.B) {
+	old, data := program(1, 40_000, nil), program(1, 40_000, map[int]int{7: 16, 1000: 48, 30_000: 16})
+	for env, to := range map[string]*[]byte{"OLD": &old, "NEW": &data} {
+		if path := os.Getenv(env); path != "" {
+			var err error
+			if *to, err = os.ReadFile(path); err != nil {
+				b.Fatal(err)
+			}
+		}
 	}
-	old, err := os.ReadFile(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := os.ReadFile(n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	start := time.Now()
-	p := makePatch(old, data)
-	made := time.Since(start)
+	patch := makePatch(old, data)
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression))
 	if err != nil {
-		t.Fatal(err)
+		b.Fatal(err)
 	}
-	start = time.Now()
-	z := enc.EncodeAll(p, nil)
-	packed := time.Since(start)
-	full := enc.EncodeAll(data, nil)
-	start = time.Now()
-	got, err := applyPatch(old, p, int64(len(data)))
-	if err != nil || !bytes.Equal(got, data) {
-		t.Fatalf("yields something else: %v", err)
-	}
-	t.Logf("%d -> %d bytes: patch %d, packed %d, alone %d, ratio %.3f; made in %v, packed in %v, applied in %v",
-		len(old), len(data), len(p), len(z), len(full), float64(len(z))/float64(len(full)), made, packed, time.Since(start))
+	b.Run("make", func(b *testing.B) {
+		b.SetBytes(int64(len(data)))
+		for b.Loop() {
+			makePatch(old, data)
+		}
+		alone := len(enc.EncodeAll(data, nil))
+		b.ReportMetric(float64(len(enc.EncodeAll(patch, nil)))/float64(alone), "of-the-program-alone")
+	})
+	b.Run("apply", func(b *testing.B) {
+		b.SetBytes(int64(len(data)))
+		for b.Loop() {
+			if got, err := applyPatch(old, patch, int64(len(data))); err != nil || !bytes.Equal(got, data) {
+				b.Fatalf("yields something else: %v", err)
+			}
+		}
+	})
 }
 
 // FuzzPatch proves that no patch makes the reader panic, give more than it was asked for, or hold more than a block.
@@ -125,6 +124,7 @@ func FuzzPatch(f *testing.F) {
 	f.Add(makePatch(old, old), len(old))
 	f.Add(makePatch(nil, []byte("new")), 3)
 	f.Add([]byte(patchMagic+"\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x00\x00\x00\x00\x00"), 9)
+	f.Add([]byte(patchMagic+"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f"), 9) // no number of 64 bits
 	f.Fuzz(func(t *testing.T, patch []byte, size int) {
 		if size < 0 || size > 1<<24 {
 			return
@@ -137,7 +137,7 @@ func FuzzPatch(f *testing.F) {
 		if err != nil && !errors.Is(err, errPatch) {
 			t.Errorf("unexpected: %v", err)
 		}
-		if cap(r.raw) > 20*patchBlock || cap(r.space) > patchBlock {
+		if cap(r.raw) > maxStreams || cap(r.space) > patchBlock {
 			t.Errorf("holds %d and %d bytes", cap(r.raw), cap(r.space))
 		}
 	})
