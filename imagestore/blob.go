@@ -88,7 +88,7 @@ func (s *Store) verified(ctx context.Context, repo name.Repository, what, path s
 	if d.Size >= 0 && int64(len(data)) != d.Size {
 		return nil, &DigestError{What: what, Want: fmt.Sprintf("%d bytes", d.Size), Got: fmt.Sprintf("%d bytes", len(data))}
 	}
-	if err := s.cache.put(d.Digest, data); err != nil {
+	if err := s.cache.put(ctx, d.Digest, data); err != nil {
 		return nil, fmt.Errorf("write cache: %w", err)
 	}
 	return data, nil

@@ -15,7 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
 	"golang.org/x/sys/unix"
 )
 
@@ -101,13 +100,31 @@ func (c *cache) get(ctx context.Context, digest string, size int64) ([]byte, err
 	return data, nil
 }
 
-// put stores a small blob whose digest the caller has verified.
-func (c *cache) put(digest string, data []byte) error {
-	path := c.blob(digest)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // as newCache
+// put stores a small blob whose digest the caller has verified. It is written where downloads are, under a name that the next process
+// takes over: what a killed one leaves does not pile up.
+func (c *cache) put(ctx context.Context, digest string, data []byte) error {
+	return c.write(ctx, "sha256-"+strings.TrimPrefix(digest, digestPrefix), data, c.blob(digest), 0o444)
+}
+
+// note stores the digest of a file whose published checksum is of another kind.
+func (c *cache) note(ctx context.Context, kind, sum, digest string) error {
+	return c.write(ctx, "known-"+kind+"-"+sum, []byte(digest+"\n"), c.known(kind, sum), 0o644)
+}
+
+// write makes data a file of the cache, through a partial file of a name.
+func (c *cache) write(ctx context.Context, name string, data []byte, to string, mode fs.FileMode) error {
+	p, err := c.lockPartial(ctx, name)
+	if err != nil {
 		return err
 	}
-	return renameio.WriteFile(path, data, 0o444)
+	defer p.close() //nolint:errcheck // synced before it was renamed, worthless otherwise
+	if err := p.reset(); err != nil {
+		return err
+	}
+	if _, err := p.f.Write(data); err != nil {
+		return err
+	}
+	return p.rename(to, mode)
 }
 
 // partial is a locked file that a download is written to.
@@ -148,18 +165,20 @@ func stillAt(f *os.File, path string) bool {
 }
 
 // commit makes a complete and verified partial file the blob of a digest.
-func (p *partial) commit(c *cache, digest string) error {
+func (p *partial) commit(c *cache, digest string) error { return p.rename(c.blob(digest), 0o444) }
+
+// rename puts a complete file on disk and in its place. Its mode comes last: killed before, it leaves a file that the next process can write to.
+func (p *partial) rename(to string, mode fs.FileMode) error {
 	if err := p.f.Sync(); err != nil {
 		return err
 	}
-	if err := p.f.Chmod(0o444); err != nil {
-		return err
-	}
-	to := c.blob(digest)
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil { //nolint:gosec // as newCache
 		return err
 	}
 	if err := os.Rename(p.path, to); err != nil {
+		return err
+	}
+	if err := p.f.Chmod(mode); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(to))

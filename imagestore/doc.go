@@ -14,10 +14,11 @@
 // # The cache
 //
 //	blobs/sha256/<2>/<64>    verified content, read only
-//	partial/<digest>         a download under way, or what a killed process left of one
+//	partial/<digest>         a file being written, or what a killed process left of one
 //	known/<kind>-<hex>       the sha256 of a file whose published checksum is of another kind
 //
-// A file appears under blobs only whole: written to partial, hashed, synced, renamed. A partial file is locked by its process; another process
+// A file appears under blobs or known only whole: written to partial, hashed, synced, renamed. Nothing temporary has another name or lies elsewhere, so
+// that a killed process leaves nothing which a later one for the same content does not take over. A partial file is locked by its process; another process
 // waits and then finds the blob. One that is left over is continued with a range request, and if the whole then has the wrong digest, it is
 // thrown away and fetched from the start. Nothing under blobs is trusted because it is there: it is hashed before its first use in a process, and
 // again while it is read. A file that does not match its name is removed and fetched again. The whole directory can be deleted whenever no process

@@ -13,8 +13,6 @@ import (
 	"os"
 	"path"
 	"strings"
-
-	"github.com/google/renameio/v2"
 )
 
 // maxChecksumFile bounds a checksum file, in bytes.
@@ -149,7 +147,7 @@ func (s *Store) ensureFile(ctx context.Context, r DownloadRequest, kind, sum str
 	if err := p.commit(s.cache, res.digest); err != nil {
 		return fmt.Errorf("write cache: %w", err)
 	}
-	if err := renameio.WriteFile(s.cache.known(kind, sum), []byte(res.digest+"\n"), 0o644); err != nil {
+	if err := s.cache.note(ctx, kind, sum, res.digest); err != nil {
 		return fmt.Errorf("write cache: %w", err)
 	}
 	keep(res, false)

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -239,6 +241,86 @@ func TestResume(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCacheWrite proves that what a killed process leaves of a small file is taken over by the next one: all that is unfinished lies under a
+// name that leads to it.
+func TestCacheWrite(t *testing.T) {
+	dir := t.TempDir()
+	c, err := newCache(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := bytes.Repeat([]byte("small, as documents go\n"), 1<<20)
+	d := sumOf(data)
+	files := func() (out []string) {
+		err := filepath.WalkDir(dir, func(p string, e fs.DirEntry, err error) error {
+			if err == nil && !e.IsDir() {
+				out = append(out, strings.TrimPrefix(p, dir+"/"))
+			}
+			return nil // it may go away meanwhile
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	hexes := strings.TrimPrefix(d, digestPrefix)
+	blob, part := "blobs/sha256/"+hexes[:2]+"/"+hexes, "partial/sha256-"+hexes
+	for name, tc := range map[string]struct {
+		write       func() error
+		place, part string
+	}{
+		"a document": {func() error { return c.put(t.Context(), d, data) }, blob, part},
+		"a note":     {func() error { return c.note(t.Context(), "sha512", "abc", d) }, "known/sha512-abc", "partial/known-sha512-abc"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := os.WriteFile(filepath.Join(dir, tc.part), []byte("what was left"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			before := files()
+			done := make(chan error)
+			go func() { done <- tc.write() }()
+			for ended := false; !ended; {
+				select {
+				case err := <-done:
+					if err != nil {
+						t.Fatal(err)
+					}
+					ended = true
+				default:
+				}
+				for _, f := range files() {
+					if f != tc.place && f != tc.part && !slices.Contains(before, f) {
+						t.Fatalf("in between there is %s: killed now, it would stay", f)
+					}
+				}
+			}
+			got, err := os.ReadFile(filepath.Join(dir, tc.place))
+			if err != nil || !bytes.Equal(got, data) && string(got) != d+"\n" {
+				t.Errorf("%s has %d bytes, %v", tc.place, len(got), err)
+			}
+			if _, err := os.Stat(filepath.Join(dir, tc.part)); err == nil {
+				t.Errorf("%s is still there", tc.part)
+			}
+		})
+	}
+	t.Run("another process is at it", func(t *testing.T) {
+		p, err := c.lockPartial(t.Context(), "known-sha512-def")
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error)
+		go func() { done <- c.note(t.Context(), "sha512", "def", d) }()
+		select {
+		case err := <-done:
+			t.Errorf("did not wait: %v", err)
+		case <-time.After(250 * time.Millisecond):
+		}
+		if err := errors.Join(p.close(), <-done); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestDamagedCache: a file is not trusted because it is there.

@@ -74,6 +74,11 @@ func TestKilledAnywhere(t *testing.T) {
 	if left, err := os.ReadDir(filepath.Join(cache, "partial")); err != nil || len(left) != 0 {
 		t.Errorf("left of downloads: %v %v", left, err)
 	}
+	for name := range walked(t, cache) {
+		if strings.HasPrefix(filepath.Base(name), ".") {
+			t.Errorf("left in the cache: %s", name)
+		}
+	}
 	if packing == 0 {
 		t.Error("no build was killed while it packed")
 	}
@@ -116,15 +121,25 @@ func TestKilledAnywhere(t *testing.T) {
 	}
 }
 
-// cached lists the digests in a cache. A file with a dot in front is one that a killed build was writing; it has no entry's name.
+// cached lists the digests in a cache.
 func cached(t *testing.T, cache string) map[string]bool {
 	t.Helper()
 	out := map[string]bool{}
-	err := filepath.WalkDir(filepath.Join(cache, "blobs"), func(_ string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && !strings.HasPrefix(d.Name(), ".") {
-			out[d.Name()] = true
+	for name := range walked(t, filepath.Join(cache, "blobs")) {
+		out[filepath.Base(name)] = true
+	}
+	return out
+}
+
+// walked lists the files below a folder.
+func walked(t *testing.T, dir string) map[string]bool {
+	t.Helper()
+	out := map[string]bool{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			out[path] = true
 		}
-		return nil // a cache that is not there yet holds nothing
+		return nil // what is not there yet holds nothing
 	})
 	if err != nil {
 		t.Fatal(err)
