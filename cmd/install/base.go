@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -49,5 +50,7 @@ func (a *app) bases(b *bundle.Bundle) []string {
 	if j, err := installer.OpenJournal(a.host); err == nil {
 		out = append(out, j.Bundles()...)
 	}
-	return append(out, phase.KeptBundle)
+	// What a node keeps: a delta whose bundle is gone, and whose base was put beside the copy; or the base itself.
+	kept := cmp.Or(a.keptPath, phase.KeptBundle)
+	return append(out, filepath.Join(filepath.Dir(kept), b.Contract().BaseName()), kept)
 }

@@ -102,9 +102,12 @@ func (a *app) configValidate() *cobra.Command {
 				return err
 			}
 			env := (&node{facts: f}).environment(false)
-			// A bundle at hand says which version can be installed; without one any will do.
-			if b, _, err := a.openBundle(cmd.Context()); err == nil {
+			// A bundle at hand says which version can be installed; without one any will do. One that nobody may use says nothing.
+			b, _, err := a.openBundle(cmd.Context())
+			if err == nil {
 				env.KubernetesVersion, env.ImageRepository = b.Contract().KubernetesVersion, repositoryOf(b.Contract())
+			} else if a.bundlePath != "" || !errors.Is(err, errNoBundle) {
+				return err
 			}
 			if err := config.Validate(file, readFile, env); err != nil {
 				return err

@@ -44,6 +44,9 @@ func (a *app) trusted() (trust.Keys, error) {
 	return keys, nil
 }
 
+// errNoBundle: where a bundle was looked for, there is none.
+var errNoBundle = errors.New("no bundle")
+
 // openBundle opens the bundle that --bundle names, or the one beside this program. Where keys are trusted, nothing is made of the bundle
 // before one of them has vouched for all of it.
 func (a *app) openBundle(ctx context.Context) (*bundle.Bundle, *trust.Signature, error) {
@@ -65,7 +68,7 @@ func (a *app) openBundle(ctx context.Context) (*bundle.Bundle, *trust.Signature,
 	b, sig, err := keys.Open(ctx, p)
 	if errors.Is(err, fs.ErrNotExist) {
 		// %v: that its first file is missing does not make it a damaged bundle.
-		return nil, nil, usagef("run this program from the folder of an unpacked bundle, or name one with --bundle", "no bundle at %s: %v", p, err)
+		return nil, nil, usagef("run this program from the folder of an unpacked bundle, or name one with --bundle", "%w at %s: %v", errNoBundle, p, err)
 	}
 	if err != nil {
 		return nil, nil, err

@@ -32,6 +32,7 @@ type app struct {
 	output     string
 	verbose    int
 	lockPath   string // "" means the usual one
+	keptPath   string // of the bundle that a node keeps; "" means the usual one
 }
 
 // run is the program: it parses, does, reports and gives the exit code.

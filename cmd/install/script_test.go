@@ -26,6 +26,7 @@ import (
 	"kubebundle/bundle/bundletest"
 	"kubebundle/bundle/trust"
 	"kubebundle/installer/host"
+	"kubebundle/installer/phase"
 	"kubebundle/manifests"
 	"kubebundle/release"
 	cruntime "kubebundle/runtime"
@@ -52,7 +53,7 @@ func runInScript() {
 		panic(err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, host: h, runtime: openFake, pinned: pinned, lockPath: filepath.Join(root, "run", "lock")}
+	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, host: h, runtime: openFake, pinned: pinned, lockPath: filepath.Join(root, "run", "lock"), keptPath: filepath.Join(root, phase.KeptBundle)}
 	code := a.run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
