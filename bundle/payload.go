@@ -56,7 +56,7 @@ func (b *Bundle) pass(ctx context.Context) (*PayloadReader, error) {
 	p.in = &payloadInput{ctx: ctx, r: raw, sum: sha256.New(), limit: b.contract.Payload.Size}
 	p.dec, err = zstd.NewReader(p.in,
 		zstd.WithDecoderMaxWindow(uint64(b.contract.Payload.WindowBytes)), // Validate bounds it
-		zstd.WithDecoderLowmem(false),                                      // its blocks are used again; the window is a ring either way
+		zstd.WithDecoderLowmem(false),                                     // its blocks are used again; the window is a ring either way
 	)
 	if err != nil {
 		_ = raw.Close() // only read from

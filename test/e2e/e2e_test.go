@@ -27,6 +27,7 @@ import (
 	"kubebundle/test/e2e/ready"
 	"kubebundle/test/e2e/reboot"
 	"kubebundle/test/e2e/reset"
+	"kubebundle/test/e2e/sealed"
 	"kubebundle/test/e2e/suite"
 	"kubebundle/test/e2e/suitekubeadm"
 	"kubebundle/test/e2e/tokens"
@@ -55,6 +56,7 @@ var behaviours = []struct {
 	{"dockerdriver", dockerdriver.Test},
 	{"preflight", preflight.Test},
 	{"badbundle", badbundle.Test},
+	{"sealed", sealed.Test},
 	{"diskfull", diskfull.Test},
 	{"powercut", powercut.Test},
 	{"reset", reset.Test},

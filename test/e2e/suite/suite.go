@@ -41,7 +41,9 @@ type Suite struct {
 	Version string        // Kubernetes' version
 	Runtime hosts.Runtime // of the shared hosts
 	Bundle  clusters.Bundle
-	Cluster *clusters.Cluster
+	// Programs are those that made the bundle.
+	Programs clusters.Programs
+	Cluster  *clusters.Cluster
 	// Clean is each host's file tree when the bundle lay there and nothing had been installed.
 	Clean map[string]hosts.Snapshot
 	// Baseline is how many packets had left the hosts' network when the installation began: those of the proof that none arrive.
@@ -71,11 +73,10 @@ func Setup(ctx context.Context, log *slog.Logger) (s *Suite, err error) {
 	if err := s.Lab.Down(ctx); err != nil { // of a run that was killed
 		return s, err
 	}
-	programs, err := s.BuildPrograms(ctx)
-	if err != nil {
+	if s.Programs, err = s.BuildPrograms(ctx); err != nil {
 		return s, err
 	}
-	if s.Bundle, err = s.BuildBundle(ctx, programs); err != nil {
+	if s.Bundle, err = s.BuildBundle(ctx, s.Programs); err != nil {
 		return s, err
 	}
 	s.Cluster, err = s.Install(ctx, clusters.InstallOptions{

@@ -57,8 +57,8 @@ func InitConfig(m hosts.Machine, v, endpoint string, more ...string) (string, er
 // CRIDockerdSocket is where cri-dockerd serves CRI.
 const CRIDockerdSocket = "unix:///var/run/cri-dockerd.sock"
 
-// runtimeDocs says which runtime is meant where the installer finds two: beside cri-dockerd there is Docker's own containerd.
-func runtimeDocs(rt hosts.Runtime) []string {
+// RuntimeDocs says which runtime is meant where the installer finds two: beside cri-dockerd there is Docker's own containerd.
+func RuntimeDocs(rt hosts.Runtime) []string {
 	if rt != hosts.CRIDockerd {
 		return nil
 	}

@@ -55,7 +55,7 @@ func (e *Env) Install(ctx context.Context, o InstallOptions) (*Cluster, error) {
 		endpoint = c.Hosts[0].IP.String() + ":6443"
 		o.InitFlags = append(slices.Clone(o.InitFlags), "--upload-certs")
 	}
-	cfg, err := InitConfig(e.Lab.Machine, e.Upstream.Version, endpoint, runtimeDocs(o.Runtime)...)
+	cfg, err := InitConfig(e.Lab.Machine, e.Upstream.Version, endpoint, RuntimeDocs(o.Runtime)...)
 	if err != nil {
 		return c, err
 	}

@@ -2,12 +2,14 @@ package clusters
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"kubebundle/test/lab/cache"
@@ -59,11 +61,7 @@ func (e *Env) BuildBundle(ctx context.Context, p Programs) (Bundle, error) {
 	if err != nil {
 		return Bundle{}, err
 	}
-	effort := e.Compression
-	if effort == "" {
-		effort = "default"
-	}
-	inputs := []string{key, e.Upstream.Version, effort}
+	inputs := []string{key, e.Upstream.Version, e.effort()}
 	for _, i := range e.Upstream.Images {
 		inputs = append(inputs, i.Ref(), i.Index)
 	}
@@ -76,26 +74,36 @@ func (e *Env) BuildBundle(ctx context.Context, p Programs) (Bundle, error) {
 	b := Bundle{Folder: "k8s-" + e.Upstream.Version + "-linux-" + runtime.GOARCH}
 	dir, err = cache.Once(ctx, dir, name, func(ctx context.Context, tmp string) error {
 		e.Log.Info("build the bundle", "version", e.Upstream.Version)
-		s, err := upstream.Serve(ctx, e.Log, e.Upstream)
-		if err != nil {
-			return err
-		}
-		defer s.Close() //nolint:errcheck // only reads
-		args := []string{
-			"build", "--version", e.Upstream.Version, "--arch", runtime.GOARCH, "--output-dir", tmp, "--installer", p.Installer,
-			"--compression", effort, "--cache-dir", filepath.Join(e.Dir, "bundler-cache"),
-		}
-		for _, m := range e.Manifests {
-			args = append(args, "--manifest", m)
-		}
-		cmd := exec.CommandContext(ctx, p.Bundler, append(args, s.Flags()...)...)
-		if msg, err := cmd.CombinedOutput(); err != nil {
-			return &hosts.Error{Args: cmd.Args, Output: string(msg), Err: err}
-		}
-		return nil
+		return e.Pack(ctx, p, nil, "--output-dir", tmp)
 	})
 	b.Path = filepath.Join(dir, b.Folder+".tar.gz")
 	return b, err
+}
+
+func (e *Env) effort() string { return cmp.Or(e.Compression, "default") }
+
+// Pack runs `bundler build` for the environment's version and manifests with the lab's servers for the network. They serve some more images beside
+// those of the release; args are further flags.
+func (e *Env) Pack(ctx context.Context, p Programs, more []upstream.Image, args ...string) error {
+	served := *e.Upstream
+	served.Images = slices.Concat(served.Images, more)
+	s, err := upstream.Serve(ctx, e.Log, &served)
+	if err != nil {
+		return err
+	}
+	defer s.Close() //nolint:errcheck // only reads
+	argv := []string{
+		"build", "--version", e.Upstream.Version, "--arch", runtime.GOARCH, "--installer", p.Installer,
+		"--compression", e.effort(), "--cache-dir", filepath.Join(e.Dir, "bundler-cache"),
+	}
+	for _, m := range e.Manifests {
+		argv = append(argv, "--manifest", m)
+	}
+	cmd := exec.CommandContext(ctx, p.Bundler, slices.Concat(argv, s.Flags(), args)...)
+	if msg, err := cmd.CombinedOutput(); err != nil {
+		return &hosts.Error{Args: cmd.Args, Output: string(msg), Err: err}
+	}
+	return nil
 }
 
 func keepOnly(dir, prefix, name string) error {
