@@ -11,7 +11,7 @@ GOBUILD := go build -trimpath -buildvcs=false
 LDFLAGS := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 10s
 
-.PHONY: build tools prepare lint test test-short test-unit test-fuzz test-fuzz-bundle test-integration test-differential test-e2e test-e2e-newest test-e2e-docker test-v1.10 test-arm64 bench demo clean help
+.PHONY: build tools prepare lint test test-short test-unit test-fuzz test-fuzz-bundle test-integration test-differential test-e2e test-e2e-newest test-e2e-docker test-v1.10 test-arm64 test-upgrade bench demo clean help
 
 help: ## this text
 	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -32,7 +32,7 @@ lint: tools ## the architecture and the house rules
 test-short: test-unit ## what needs no root
 
 # Those that need root have targets of their own; with CI=true they would refuse to be left out here.
-UNIT = $$(go list ./... | grep -vE '/test/(e2e|differential|arm64)')
+UNIT = $$(go list ./... | grep -vE '/test/(e2e|differential|arm64|upgrade)')
 
 test-unit: ## unit tests, CLI scripts, goldens, corpora
 	go test $(UNIT)
@@ -72,6 +72,9 @@ test-v1.10: prepare ## the same with the real Kubernetes v1.10.6 on Docker with 
 
 test-arm64: prepare ## a bundle of v1.10.6 for arm64 from a cross-built Kubernetes, and its programs under an emulator (root)
 	KUBEBUNDLE_ARM64=1 go test -count=1 -timeout 45m -v ./test/arm64
+
+test-upgrade: prepare ## v1.34.4 to v1.35.4 on real hosts: done, failed and back, killed and finished (root)
+	KUBEBUNDLE_UPGRADE=1 go test -count=1 -timeout 45m -v ./test/upgrade
 
 test: VERSIONS = ci
 test: prepare lint test-unit test-fuzz-bundle test-integration test-differential test-e2e test-e2e-newest test-arm64 test-v1.10 ## everything (root)

@@ -105,6 +105,18 @@ func sign(cm *corev1.ConfigMap) {
 	cm.Annotations = map[string]string{configHashNote: "sha256:" + hex.EncodeToString(h.Sum(nil))}
 }
 
+// Untouched reports whether a ConfigMap of a component's configuration is as an installer wrote it: its signature fits. Then nobody has chosen what is
+// in it, and an upgrade may write what the new version wants.
+func Untouched(cm *corev1.ConfigMap) bool {
+	signed := cm.Annotations[configHashNote]
+	if signed == "" {
+		return false
+	}
+	fresh := &corev1.ConfigMap{Data: cm.Data}
+	sign(fresh)
+	return fresh.Annotations[configHashNote] == signed
+}
+
 // KubeletFiles renders what the kubelet reads on this node: config.yaml, kubeadm-flags.env, from 1.34 instance-config.yaml, and for
 // v1.10 the drop-in with the site's values. The node's address is always passed to the kubelet.
 func KubeletFiles(c *Cluster, n *Node) ([]File, error) {

@@ -12,6 +12,7 @@ import (
 	"kubebundle/installer"
 	"kubebundle/installer/config"
 	"kubebundle/installer/phase"
+	"kubebundle/release"
 )
 
 // The exit codes of all verbs.
@@ -27,7 +28,7 @@ const (
 
 const exitCodes = `Exit codes:
   0    done
-  1    error; nothing was changed
+  1    error; nothing was changed, or all was taken back
   2    the command line or the configuration file is wrong
   3    preflight refused the host; nothing was changed
   4    the bundle is damaged, incomplete or not trusted
@@ -62,6 +63,9 @@ func exitCode(err error, signalled bool) int {
 		notRoot  *installer.NotRootError
 		arch     *archError
 		part     *installer.PartialError
+		back     *installer.RolledBackError
+		versions *release.UpgradeError
+		pending  *phase.PendingError
 		isSignal = signalled && errors.Is(err, context.Canceled)
 	)
 	switch {
@@ -69,13 +73,15 @@ func exitCode(err error, signalled bool) int {
 		return exitOK
 	case isSignal:
 		return exitSignal
+	case errors.As(err, &back): // whatever its cause: the node is what it was
+		return exitError
 	case errors.As(err, &corrupt), errors.As(err, &format), errors.As(err, &missing), errors.As(err, &base), errors.As(err, &trusted), errors.Is(err, errPinned):
 		return exitCorrupt
 	case errors.As(err, &usage), errors.As(err, &unknown), errors.Is(err, config.ErrUsage):
 		return exitUsage
 	case errors.As(err, &part):
 		return exitPartial
-	case errors.As(err, &refused), errors.As(err, &notRoot), errors.As(err, &arch):
+	case errors.As(err, &refused), errors.As(err, &notRoot), errors.As(err, &arch), errors.As(err, &versions), errors.As(err, &pending):
 		return exitPreflight
 	default:
 		return exitError

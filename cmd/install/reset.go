@@ -48,7 +48,7 @@ func (a *app) resetLike(use, short string, args cobra.PositionalArgs, some bool)
 				return err
 			}
 			if !cfg.DryRun && !cfg.Force && facts.UID == 0 {
-				if err := a.confirm("This takes Kubernetes off this host, with all data of its pods and of etcd. Go on? [y/N]: "); err != nil {
+				if err := a.confirm("reset", "This takes Kubernetes off this host, with all data of its pods and of etcd. Go on? [y/N]: ", "--force"); err != nil {
 					return err
 				}
 			}
@@ -97,13 +97,13 @@ const resetLeaves = `not touched: images (see --images), network interfaces and 
 `
 
 // confirm wants a yes on standard input, as kubeadm does.
-func (a *app) confirm(question string) error {
+func (a *app) confirm(verb, question, flag string) error {
 	a.say("%s", question)
 	line, _ := bufio.NewReader(a.in).ReadString('\n') // no line is no yes
 	switch strings.ToLower(strings.TrimSpace(line)) {
 	case "y", "yes":
 		return nil
 	default:
-		return usagef("answer y, or give --force", "reset: not confirmed; nothing was changed")
+		return usagef("answer y, or give "+flag, "%s: not confirmed; nothing was changed", verb)
 	}
 }

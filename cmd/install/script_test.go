@@ -88,7 +88,7 @@ func TestScripts(t *testing.T) {
 			}
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "tree": tree, "pin": pin, "altered": altered},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "tree": tree, "pin": pin, "altered": altered, "cluster": clusterCmd(t)},
 	})
 }
 

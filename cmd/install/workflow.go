@@ -21,6 +21,7 @@ type job struct {
 	skip    []string
 	only    []string
 	dryRun  bool
+	upgrade bool // a failure leads back
 }
 
 func (a *app) runJob(ctx context.Context, j job) error {
@@ -47,7 +48,11 @@ func (a *app) runJob(ctx context.Context, j job) error {
 		return err
 	}
 	defer release()
-	sum, err := e.Run(ctx, j.phases, j.state)
+	run := e.Run
+	if j.upgrade {
+		run = e.RunUpgrade
+	}
+	sum, err := run(ctx, j.phases, j.state)
 	if err == nil {
 		a.summary(j.name, sum, false)
 	}

@@ -102,7 +102,7 @@ func (CoreDNS) Name() string { return "addon/coredns" }
 // Plan renders a Corefile that starts on this host: one that forwards to nobody where the node knows no name server.
 func (CoreDNS) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
 	c, n, err := s.initCluster(ctx, r)
-	if err != nil || s.Init.Cluster.DNS.Disabled {
+	if err != nil || c.DNSDisabled {
 		return nil, err
 	}
 	ns, err := hasNameservers(n, s.Facts, r)
@@ -135,7 +135,7 @@ func (KubeProxy) Name() string { return "addon/kube-proxy" }
 // Plan applies its objects.
 func (KubeProxy) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
 	c, n, err := s.initCluster(ctx, r)
-	if err != nil || s.Init.Cluster.Proxy.Disabled {
+	if err != nil || c.ProxyDisabled {
 		return nil, err
 	}
 	server, err := serverOf(c, n, "admin")

@@ -50,6 +50,8 @@ func (s *State) patches(r host.Reader) (map[string][]patch, error) {
 		dir = s.Init.PatchesDir
 	case s.Join != nil:
 		dir = s.Join.PatchesDir
+	case s.Upgrade != nil:
+		dir = s.Upgrade.PatchesDir
 	}
 	if dir == "" || s.patched != nil {
 		return s.patched, nil

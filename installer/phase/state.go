@@ -33,6 +33,7 @@ type State struct {
 	Release        *release.Release // of the bundle's version
 	Init           *config.Init     // set for init
 	Join           *config.Join     // set for join
+	Upgrade        *Upgrade         // set for upgrade
 	Now            time.Time
 	Rand           io.Reader
 	Log            *slog.Logger
@@ -166,6 +167,8 @@ func (s *State) skips() []string {
 		return s.Init.SkipPhases
 	case s.Join != nil:
 		return s.Join.SkipPhases
+	case s.Upgrade != nil:
+		return s.Upgrade.SkipPhases
 	default:
 		return nil
 	}
@@ -201,6 +204,8 @@ func (s *State) registration() config.NodeRegistration {
 		return s.Init.NodeRegistration
 	case s.Join != nil:
 		return s.Join.NodeRegistration
+	case s.Upgrade != nil:
+		return s.Upgrade.registration
 	default:
 		return config.NodeRegistration{}
 	}

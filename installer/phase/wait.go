@@ -55,12 +55,24 @@ func (s *State) healthURL(c *manifests.Cluster, n *manifests.Node, component str
 	if err != nil {
 		return "", err
 	}
-	var pod corev1.Pod
-	if err := yaml.Unmarshal(f.Data, &pod); err != nil {
+	u, err := probeURL(f.Data, n.AdvertiseAddress.String())
+	if err == nil && u == "" {
+		err = errors.New("it has no HTTP liveness probe")
+	}
+	if err != nil {
 		return "", fmt.Errorf("read %s: %w", f.Path, err)
 	}
+	return u, nil
+}
+
+// probeURL is the liveness probe in a static pod's manifest, as seen from the host; "" where it has none over HTTP.
+func probeURL(manifest []byte, advertise string) (string, error) {
+	var pod corev1.Pod
+	if err := yaml.Unmarshal(manifest, &pod); err != nil {
+		return "", err
+	}
 	if len(pod.Spec.Containers) == 0 || pod.Spec.Containers[0].LivenessProbe == nil || pod.Spec.Containers[0].LivenessProbe.HTTPGet == nil {
-		return "", fmt.Errorf("read %s: it has no HTTP liveness probe", f.Path)
+		return "", nil
 	}
 	ctr := pod.Spec.Containers[0]
 	get := ctr.LivenessProbe.HTTPGet
@@ -74,7 +86,7 @@ func (s *State) healthURL(c *manifests.Cluster, n *manifests.Node, component str
 	}
 	h := get.Host
 	if h == "" { // the API server on all addresses: its own one answers
-		h = n.AdvertiseAddress.String()
+		h = advertise
 	}
 	u := url.URL{Scheme: strings.ToLower(string(get.Scheme)), Host: net.JoinHostPort(h, strconv.Itoa(port))}
 	if u.Scheme == "" {

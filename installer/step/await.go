@@ -28,6 +28,14 @@ type Await struct {
 
 func (s Await) String() string { return fmt.Sprintf("wait for %s (up to %s)", s.What, s.Timeout) }
 
+// HopelessError is what a Check says where waiting on is in vain: a program that ends again and again.
+type HopelessError struct{ Err error }
+
+func (e *HopelessError) Error() string { return e.Err.Error() }
+
+// Unwrap gives what was seen.
+func (e *HopelessError) Unwrap() error { return e.Err }
+
 // lookTimeout bounds one look, so that a hanging server counts as "not yet".
 const lookTimeout = 10 * time.Second
 
@@ -51,6 +59,10 @@ type AwaitError struct {
 }
 
 func (e *AwaitError) Error() string {
+	var hopeless *HopelessError
+	if errors.As(e.Last, &hopeless) {
+		return e.Last.Error()
+	}
 	return fmt.Sprintf("it did not happen in %s; seen last: %v", e.Timeout, e.Last) // the engine names the step
 }
 
@@ -78,6 +90,9 @@ func (s Await) Apply(ctx context.Context, t *Target) error {
 		cancelOne()
 		if err == nil {
 			return nil
+		}
+		if hopeless := (*HopelessError)(nil); errors.As(err, &hopeless) {
+			return &AwaitError{What: s.What, Timeout: s.Timeout, Last: err, hint: s.Hint}
 		}
 		// The look that the end of time cut off says nothing; the one before it does.
 		if last == nil || limit.Err() == nil {

@@ -21,6 +21,11 @@ import (
 type Binaries struct {
 	Files    []bundle.File // as in the contract; see NewBinaries and NewIncluded
 	Included bool
+	// Stage is a folder that holds the files, or is to hold them, under their places on the host: an upgrade unpacks them there while the old ones
+	// still serve, and later only copies. "" stages nothing.
+	Stage string
+	// Staging unpacks into Stage and leaves the places themselves alone.
+	Staging bool
 }
 
 // NewBinaries takes from the contract the programs and units of a node.
@@ -65,12 +70,23 @@ func InstallPath(payloadPath string) string {
 	}
 }
 
+// dest is where this step puts a file.
+func (s Binaries) dest(f bundle.File) string {
+	if s.Staging {
+		return path.Join(s.Stage, InstallPath(f.Path))
+	}
+	return InstallPath(f.Path)
+}
+
 func (s Binaries) String() string {
 	var size int64
 	for _, f := range s.Files {
 		size += f.Size
 	}
 	total := humanize.Bytes(uint64(max(size, 0)))
+	if s.Staging {
+		return fmt.Sprintf("unpack %d programs and units %s to %s", len(s.Files), total, s.Stage)
+	}
 	if !s.Included {
 		return fmt.Sprintf("install %d programs and units %s", len(s.Files), total)
 	}
@@ -88,7 +104,10 @@ func (s Binaries) missing(ctx context.Context, t *Target) (map[string]bundle.Fil
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		same, err := sameFile(t, InstallPath(f.Path), f)
+		same, err := sameFile(t, s.dest(f), f)
+		if err == nil && !same && s.Staging { // what is in its place already need not be brought there
+			same, err = sameFile(t, InstallPath(f.Path), f)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -141,6 +160,11 @@ func (s Binaries) Apply(ctx context.Context, t *Target) error {
 	for _, f := range todo {
 		total += f.Size
 	}
+	if s.Stage != "" && !s.Staging {
+		if err := s.unstage(t, todo); err != nil || len(todo) == 0 {
+			return err
+		}
+	}
 	p, err := t.Bundle.Payload(ctx)
 	if err != nil {
 		return err
@@ -158,7 +182,7 @@ func (s Binaries) Apply(ctx context.Context, t *Target) error {
 		if e.Kind != bundle.KindFile || !ok {
 			continue
 		}
-		if err := install(t, InstallPath(f.Path), fs.FileMode(f.Mode), p); err != nil {
+		if err := install(t, s.dest(f), fs.FileMode(f.Mode), p); err != nil {
 			return err
 		}
 		delete(todo, e.Path)
@@ -167,6 +191,25 @@ func (s Binaries) Apply(ctx context.Context, t *Target) error {
 	}
 	for p := range todo {
 		return fmt.Errorf("install %s: it is not in the payload", p)
+	}
+	return nil
+}
+
+// unstage copies what lies in the stage, and takes it off the list.
+func (s Binaries) unstage(t *Target, todo map[string]bundle.File) error {
+	for name, f := range todo {
+		staged := path.Join(s.Stage, InstallPath(f.Path))
+		same, err := sameFile(t, staged, f)
+		if err != nil {
+			return err
+		}
+		if !same {
+			continue
+		}
+		if err := copyFile(t, staged, InstallPath(f.Path), fs.FileMode(f.Mode)); err != nil {
+			return fmt.Errorf("install %s: %w", InstallPath(f.Path), err)
+		}
+		delete(todo, name)
 	}
 	return nil
 }
@@ -184,6 +227,9 @@ func install(t *Target, p string, mode fs.FileMode, r io.Reader) error {
 
 // Before implements Undoer.
 func (s Binaries) Before(ctx context.Context, t *Target) ([]Record, error) {
+	if s.Staging { // the folder is the installer's own
+		return nil, nil
+	}
 	todo, err := s.missing(ctx, t)
 	if err != nil {
 		return nil, err

@@ -145,7 +145,7 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 	}
 	items, kind := []Object{}, "List"
 	for _, at := range slices.Sorted(keys(s.objects)) {
-		if path.Dir(at) == r.URL.Path && selected(s.objects[at], r.URL.Query().Get("fieldSelector")) {
+		if listed(r.URL.Path, at) && selected(s.objects[at], r.URL.Query().Get("fieldSelector")) {
 			items = append(items, s.objects[at])
 			if k, ok := s.objects[at]["kind"].(string); ok {
 				kind = k + "List"
@@ -153,6 +153,14 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	answer(w, http.StatusOK, Object{"kind": kind, "apiVersion": version(r.URL.Path), "metadata": Object{}, "items": items})
+}
+
+// listed reports whether an object at a path is in a collection: that of its namespace, or of all namespaces.
+func listed(collection, at string) bool {
+	base, plural := path.Split(collection)
+	rest, ok := strings.CutPrefix(at, base+"namespaces/")
+	parts := strings.Split(rest, "/")
+	return path.Dir(at) == collection || ok && len(parts) == 3 && parts[1] == plural
 }
 
 // version gives the apiVersion of a path.

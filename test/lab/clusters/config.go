@@ -29,7 +29,8 @@ func docs(m hosts.Machine, v string) ([]string, error) {
 	if parsed.AtLeast(version.MustParseGeneric("1.20.0")) {
 		kubelet += "shutdownGracePeriod: 0s\n" // a reboot in a test waits for this
 	}
-	if len(m.CgroupV1) > 1 && parsed.AtLeast(version.MustParseGeneric("1.35.0")) {
+	// Needed from v1.35 on, and known some versions before: a cluster that is upgraded has it by then.
+	if len(m.CgroupV1) > 1 && parsed.AtLeast(version.MustParseGeneric("1.33.0")) {
 		kubelet += "failCgroupV1: false\n"
 	}
 	out := []string{kubelet}

@@ -1,0 +1,204 @@
+package phase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+
+	"kubebundle/installer/host"
+	"kubebundle/installer/step"
+	"kubebundle/release"
+)
+
+// UpgradeBackPhases is the way back from an upgrade that did not succeed, top to bottom. It goes by the note that the upgrade left, needs no bundle,
+// and may itself be cut off and begun again.
+func UpgradeBackPhases() []Phase {
+	return []Phase{
+		keepLogs{},
+		putFilesBack{},
+		awaitOld{},
+		putObjectsBack{},
+		forgetUpgrade{},
+	}
+}
+
+// NothingToTakeBackError says that no upgrade was begun on this node.
+type NothingToTakeBackError struct{}
+
+func (*NothingToTakeBackError) Error() string {
+	return "there is no upgrade to take back on this node: none has begun, or it has ended"
+}
+
+// Hint says what else there is.
+func (*NothingToTakeBackError) Hint() string {
+	return "an upgrade that has ended can be taken back by restoring the etcd snapshot and the files that were kept in " + backupDir
+}
+
+func mustPending(r host.Reader) (*pendingUpgrade, error) {
+	p, err := readPendingUpgrade(r)
+	if err == nil && p == nil {
+		err = &NothingToTakeBackError{}
+	}
+	return p, err
+}
+
+// keepLogs saves what the components said: the kubelet removes a pod's logs with the pod.
+type keepLogs struct{}
+
+func (keepLogs) Name() string { return "rollback/logs" }
+
+func (keepLogs) Plan(_ context.Context, _ *State, r host.Reader) ([]step.Step, error) {
+	p, err := mustPending(r)
+	if err != nil || !p.ControlPlane {
+		return nil, err
+	}
+	copies := step.Copies{What: "what the components said to " + UpgradeLogs}
+	for _, comp := range restartOrder() {
+		for dir, n := range podStarts(r, p.Node, comp) {
+			for i := max(n-1, 0); i <= n; i++ {
+				log := path.Join(dir, strconv.Itoa(i)+".log")
+				if !exists(r, log) {
+					continue
+				}
+				pod := path.Base(path.Dir(dir)) // kube-system_kube-apiserver-cp1_UID
+				uid := pod[strings.LastIndex(pod, "_")+1:]
+				to := fmt.Sprintf("%s-%.8s-%d.log", comp, uid, i)
+				copies.List = append(copies.List, step.CopiedFile{From: log, To: path.Join(UpgradeLogs, to), Mode: 0o600})
+			}
+		}
+	}
+	return []step.Step{step.Remove{Path: UpgradeLogs, Recursive: true, Why: "they are of an earlier try"}, step.Dir{Path: UpgradeLogs, Mode: 0o700}, mayFail{copies}}, nil
+}
+
+// mayFail is a step without which the way goes on: a log that is gone must not keep a node from coming back.
+type mayFail struct{ step.Step }
+
+func (m mayFail) Apply(ctx context.Context, t *step.Target) error {
+	if err := m.Step.Apply(ctx, t); err != nil && t.Log != nil {
+		t.Log.Warn(m.String(), "err", err)
+	}
+	return ctx.Err()
+}
+
+func (m mayFail) Satisfied(ctx context.Context, t *step.Target) (bool, error) {
+	ok, err := m.Step.Satisfied(ctx, t)
+	return ok && err == nil, ctx.Err()
+}
+
+// putFilesBack makes the files what they were.
+type putFilesBack struct{}
+
+func (putFilesBack) Name() string { return "rollback/files" }
+
+func (putFilesBack) Plan(_ context.Context, _ *State, r host.Reader) ([]step.Step, error) {
+	p, err := mustPending(r)
+	if err != nil {
+		return nil, err
+	}
+	copies := step.Copies{What: "what the upgrade replaced back from " + backupDir}
+	var steps []step.Step
+	watch := []string{}
+	for _, f := range p.Files {
+		if !strings.HasPrefix(f.Path, manifestsDir+"/") && !strings.HasPrefix(f.Path, "/opt/cni/") {
+			watch = append(watch, f.Path)
+		}
+		if f.Existed {
+			if !exists(r, backupDir+f.Path) {
+				return nil, fmt.Errorf("put back %s: its copy %s is gone", f.Path, backupDir+f.Path)
+			}
+			copies.List = append(copies.List, step.CopiedFile{From: backupDir + f.Path, To: f.Path, Mode: f.Mode})
+			continue
+		}
+		steps = append(steps, step.Tended{Step: step.Remove{Path: f.Path, Why: "it was not there before"}})
+	}
+	steps = append(steps, copies)
+	// The kubelet is restarted if it is the new one, or died of its new configuration.
+	return append(steps, step.Tended{Step: step.Unit{Name: kubeletUnit, Enable: true, Start: true, Files: watch}}), nil
+}
+
+// awaitOld waits until the node serves as before.
+type awaitOld struct{}
+
+func (awaitOld) Name() string { return "rollback/wait" }
+
+// Plan asks the components by the manifests that are put back.
+func (awaitOld) Plan(_ context.Context, s *State, r host.Reader) ([]step.Step, error) {
+	p, err := mustPending(r)
+	if err != nil {
+		return nil, err
+	}
+	t := s.timeouts()
+	steps := []step.Step{kubeletHealthy(t.KubeletHealthCheck)}
+	if !p.ControlPlane {
+		return append(steps, step.APIHealthy(t.ControlPlaneComponentHealthCheck), nodeRuns(p.Node, "", t.KubeletHealthCheck)), nil
+	}
+	// The API server first: what the others are is seen through it.
+	for _, comp := range []string{string(release.Etcd), string(release.APIServer), string(release.ControllerManager), string(release.Scheduler)} {
+		data, err := r.ReadFile(backupDir + path.Join(manifestsDir, comp+".yaml"))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		health, err := healthOf(data, comp, advertised(data))
+		if err != nil {
+			return nil, err
+		}
+		if comp == string(release.Etcd) { // its pod is seen when the API is back
+			if health != "" {
+				steps = append(steps, componentHealthy(comp, health, t.ControlPlaneComponentHealthCheck, ""))
+			}
+			continue
+		}
+		gitVersion := ""
+		if comp == string(release.APIServer) && p.From != p.To {
+			gitVersion = p.From
+		}
+		steps = append(steps, s.podGate(p.Node, comp, data, health, gitVersion))
+	}
+	return append(steps, step.APIHealthy(t.ControlPlaneComponentHealthCheck), nodeRuns(p.Node, "", t.KubeletHealthCheck)), nil
+}
+
+// advertised is the address that an API server's manifest names.
+func advertised(manifest []byte) string {
+	pod, err := parsePod(string(release.APIServer), manifest)
+	if err != nil {
+		return ""
+	}
+	return podArgs(pod)["advertise-address"]
+}
+
+// putObjectsBack makes the cluster's objects what they were, and lets pods come to the node again if they could before.
+type putObjectsBack struct{}
+
+func (putObjectsBack) Name() string { return "rollback/objects" }
+
+func (putObjectsBack) Plan(_ context.Context, _ *State, r host.Reader) ([]step.Step, error) {
+	p, err := mustPending(r)
+	if err != nil {
+		return nil, err
+	}
+	var steps []step.Step
+	if p.ControlPlane {
+		steps = append(steps, step.PutBack{File: keptObjects})
+	}
+	return append(steps, step.Schedulable{Node: p.Node, On: p.Schedulable}), nil
+}
+
+// forgetUpgrade is last: while the note is there, the way back is not at its end.
+type forgetUpgrade struct{}
+
+func (forgetUpgrade) Name() string { return "rollback/end" }
+
+func (forgetUpgrade) Plan(context.Context, *State, host.Reader) ([]step.Step, error) {
+	return []step.Step{
+		step.Remove{Path: pendingFile, Why: "the node is what it was"},
+		step.Remove{Path: pendingRenewal, Why: "everything has started anew"},
+		step.Remove{Path: stageDir, Recursive: true},
+	}, nil
+}

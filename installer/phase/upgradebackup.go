@@ -1,0 +1,174 @@
+package phase
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"path"
+	"slices"
+	"time"
+
+	"kubebundle/installer/cluster"
+	"kubebundle/installer/host"
+	"kubebundle/installer/step"
+	"kubebundle/manifests"
+	"kubebundle/release"
+)
+
+// StageBinaries unpacks the new programs beside the old ones, while those still serve.
+type StageBinaries struct{}
+
+// Name is ours.
+func (StageBinaries) Name() string { return "stage-binaries" }
+
+// Plan is one pass over the payload.
+func (StageBinaries) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
+	c, err := s.contract()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.upgrade(ctx, r); err != nil {
+		return nil, err
+	}
+	if err := s.checkPayload(ctx); err != nil {
+		return nil, err
+	}
+	st := step.NewBinaries(c)
+	st.Stage, st.Staging = stageDir, true
+	return []step.Step{step.Dir{Path: upgradeDir, Mode: 0o700}, st}, nil
+}
+
+// UpgradeBackup keeps what the way back needs, and ends with the note that an upgrade has begun.
+type UpgradeBackup struct{}
+
+// Name is ours.
+func (UpgradeBackup) Name() string { return "backup" }
+
+// Plan keeps nothing a second time: when an upgrade goes on, what is there now is half new. Only the snapshot of etcd is taken again where etcd is
+// still the old one: the cluster has lived on since.
+func (UpgradeBackup) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
+	u, err := s.upgrade(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if u.pending != nil {
+		if old, err := u.etcdUntouched(r); err != nil || !old {
+			return nil, err
+		}
+		return s.snapshot(u), nil
+	}
+	p := pendingUpgrade{From: release.Tag(u.from), To: release.Tag(s.version()), Node: u.node, ControlPlane: u.controlPlane}
+	c, err := u.API(ctx)
+	if err != nil {
+		return nil, err
+	}
+	limit, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if p.Schedulable, err = c.Schedulable(limit, u.node); err != nil {
+		return nil, err
+	}
+	copies := step.Copies{What: "what the upgrade replaces to " + backupDir}
+	paths, err := u.replaced(s)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range paths {
+		fi, err := r.Stat(f)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			p.Files = append(p.Files, keptFile{Path: f})
+		case err != nil:
+			return nil, err
+		default:
+			p.Files = append(p.Files, keptFile{Path: f, Existed: true, Mode: fi.Mode().Perm()})
+			copies.List = append(copies.List, step.CopiedFile{From: f, To: backupDir + f, Mode: fi.Mode().Perm()})
+		}
+	}
+	data, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	u.pending = &p // later plans go by it, whether or not the steps have been applied (a dry run)
+	steps := []step.Step{
+		step.Remove{Path: backupDir, Recursive: true, Why: "it is of an earlier upgrade"},
+		step.Remove{Path: UpgradeLogs, Recursive: true, Why: "they are of an earlier upgrade"},
+		step.Dir{Path: backupDir, Mode: 0o700},
+		copies,
+		step.KeepObjects{File: keptObjects, Refs: u.changed(s)},
+	}
+	steps = append(steps, s.snapshot(u)...)
+	return append(steps, step.File{Path: pendingFile, Mode: 0o600, Data: append(data, '\n')}), nil
+}
+
+// replaced are the files of the host that the upgrade may write.
+func (u *Upgrade) replaced(s *State) ([]string, error) {
+	contract, err := s.contract()
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	if u.controlPlane {
+		for _, comp := range restartOrder() {
+			out = append(out, path.Join(manifestsDir, comp+".yaml"))
+		}
+	}
+	files, err := manifests.KubeletFiles(s.Cluster, s.Node)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		out = append(out, f.Path)
+	}
+	for _, f := range slices.Concat(step.NewBinaries(contract).Files, step.NewIncluded(contract).Files) {
+		out = append(out, step.InstallPath(f.Path))
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+// changed are the cluster's objects that the upgrade writes and the way back puts back. What only gives rights, and is the same for both versions, is
+// not among them.
+func (u *Upgrade) changed(s *State) []cluster.ObjectRef {
+	ref := func(api, kind, name string) cluster.ObjectRef {
+		return cluster.ObjectRef{APIVersion: api, Kind: kind, Namespace: "kube-system", Name: name}
+	}
+	out := []cluster.ObjectRef{ref("v1", "ConfigMap", "kubeadm-config")}
+	if u.docs.kubelet != nil {
+		out = append(out, ref("v1", "ConfigMap", u.docs.kubelet.Name))
+	}
+	if !u.controlPlane {
+		return out
+	}
+	if now := manifests.KubeletConfigMapName(s.version()); now != "" && (u.docs.kubelet == nil || u.docs.kubelet.Name != now) {
+		out = append(out, ref("v1", "ConfigMap", now))
+	}
+	return append(out,
+		ref("v1", "ConfigMap", "kube-proxy"), ref("apps/v1", "DaemonSet", "kube-proxy"),
+		ref("v1", "ConfigMap", "coredns"), ref("apps/v1", "Deployment", "coredns"))
+}
+
+// etcdUntouched says whether this node's etcd is still the one that the upgrade found.
+func (u *Upgrade) etcdUntouched(r host.Reader) (bool, error) {
+	p := path.Join(manifestsDir, string(release.Etcd)+".yaml")
+	now, err := r.ReadFile(p)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	before, err := r.ReadFile(backupDir + p)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return string(now) == string(before), err
+}
+
+// snapshot of the cluster's etcd, where this node has a member.
+func (s *State) snapshot(u *Upgrade) []step.Step {
+	if !u.controlPlane || s.Cluster.Etcd.External != nil {
+		return nil
+	}
+	return nil
+}

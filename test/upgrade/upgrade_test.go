@@ -1,0 +1,374 @@
+package upgrade
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
+
+	"kubebundle/test/e2e/suite"
+	"kubebundle/test/lab/clusters"
+	"kubebundle/test/lab/hosts"
+)
+
+// From and to what, unless KUBEBUNDLE_UPGRADE_FROM and KUBEBUNDLE_UPGRADE_TO say otherwise.
+const (
+	defaultFrom = "v1.34.4"
+	defaultTo   = "v1.35.4"
+)
+
+var (
+	shared *suite.Suite // of the old version
+	newer  clusters.Bundle
+	to     string
+)
+
+// TestMain runs nothing unless KUBEBUNDLE_UPGRADE=1 asks for it; then everything that is missing is a failure, never a skip.
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	if os.Getenv("KUBEBUNDLE_UPGRADE") != "1" {
+		fmt.Println("upgrades of real clusters are off; KUBEBUNDLE_UPGRADE=1 turns them on (root, real hosts)")
+		return 0
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	defer stop()
+	start := time.Now()
+	err := setup(ctx)
+	if shared != nil && os.Getenv("KEEP") != "1" {
+		defer func() {
+			if err := shared.Lab.Down(context.WithoutCancel(ctx)); err != nil {
+				fmt.Fprintln(os.Stderr, "take the lab down:", err)
+			}
+		}()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "make the cluster:", err)
+		return 1
+	}
+	fmt.Printf("the cluster of %s stands after %v\n", shared.Version, time.Since(start).Round(time.Second))
+	return m.Run()
+}
+
+func env(name, otherwise string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	return otherwise
+}
+
+func setup(ctx context.Context) error {
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	from := env("KUBEBUNDLE_UPGRADE_FROM", defaultFrom)
+	to = env("KUBEBUNDLE_UPGRADE_TO", defaultTo)
+	next, err := clusters.NewEnv(ctx, to, log)
+	if err != nil {
+		return err
+	}
+	e, err := clusters.NewEnv(ctx, from, log)
+	if err != nil {
+		return err
+	}
+	shared = &suite.Suite{Env: e, Version: from, Runtime: hosts.Runtime(env("KUBEBUNDLE_E2E_RUNTIME", string(hosts.Containerd)))}
+	if err := e.Lab.Down(ctx); err != nil { // of a run that was killed
+		return err
+	}
+	programs, err := e.BuildPrograms(ctx)
+	if err != nil {
+		return err
+	}
+	if newer, err = next.BuildBundle(ctx, programs); err != nil {
+		return err
+	}
+	if shared.Bundle, err = e.BuildBundle(ctx, programs); err != nil {
+		return err
+	}
+	shared.Cluster, err = e.Install(ctx, clusters.InstallOptions{ControlPlanes: 1, Workers: 1, Runtime: shared.Runtime, Bundle: shared.Bundle})
+	if err != nil {
+		return err
+	}
+	for _, h := range shared.Cluster.Hosts {
+		if err := newer.Carry(ctx, h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestUpgrade is all of it, in the order in which one cluster can show it.
+func TestUpgrade(t *testing.T) {
+	for _, b := range []struct {
+		name string
+		test func(t *testing.T, s *suite.Suite)
+	}{
+		{"plan", plan},
+		{"poisonedserver", poisonedServer},
+		{"poisonedkubelet", poisonedKubelet},
+		{"apply", apply},
+		{"node", node},
+		{"again", again},
+		{"killed", killed},
+	} {
+		ok := t.Run(b.name, func(t *testing.T) {
+			start := time.Now()
+			b.test(t, shared)
+			t.Logf("%s took %v", b.name, time.Since(start).Round(time.Second))
+		})
+		if !ok {
+			t.Log(shared.Report(context.WithoutCancel(t.Context())))
+			return
+		}
+	}
+}
+
+// upgradeArgs runs a verb of the newer bundle.
+func upgrade(t *testing.T, h *hosts.Host, args ...string) clusters.Installation {
+	t.Helper()
+	r := newer.Install(t.Context(), h, append([]string{"upgrade"}, args...)...)
+	t.Logf("upgrade %s: exit code %d\n%s%s", strings.Join(args, " "), r.Code(), r.Stdout, r.Stderr)
+	return r
+}
+
+func want(t *testing.T, r clusters.Installation, code int, texts ...string) {
+	t.Helper()
+	if r.Code() != code {
+		t.Errorf("%s: exit code %d, want %d", strings.Join(r.Args, " "), r.Code(), code)
+	}
+	for _, text := range texts {
+		if !strings.Contains(r.Stdout+r.Stderr, text) {
+			t.Errorf("%s does not say %q", strings.Join(r.Args, " "), text)
+		}
+	}
+	if t.Failed() {
+		t.FailNow()
+	}
+}
+
+// plan refuses while the worker lacks the images of what will start there, and lets pass when they are there.
+func plan(t *testing.T, s *suite.Suite) {
+	want(t, upgrade(t, s.Server(), "plan"), 3, "[NodeImages] node w1 lacks", "kube-apiserver")
+	if r := newer.Install(t.Context(), s.Worker(), "images", "load"); r.Err != nil {
+		t.Fatal(r.Err, r.Stderr)
+	}
+	suite.Eventually(t, 3*time.Minute, func() error {
+		r := newer.Install(t.Context(), s.Server(), "upgrade", "plan")
+		if r.Code() != 0 {
+			return fmt.Errorf("exit code %d: %s", r.Code(), r.Stderr)
+		}
+		return nil
+	})
+	if r := upgrade(t, s.Server(), "diff"); !strings.Contains(r.Stdout, "+    image: registry.k8s.io/kube-apiserver:"+to) {
+		t.Error("the diff does not show the new API server")
+	}
+}
+
+// manifests are the static pods of a host and its kubelet's files.
+func files(t *testing.T, h *hosts.Host) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for _, pattern := range []string{"etc/kubernetes/manifests/*", "var/lib/kubelet/*.yaml", "var/lib/kubelet/*.env", "etc/systemd/system/kubelet.service", "etc/systemd/system/kubelet.service.d/*"} {
+		names, err := filepath.Glob(filepath.Join(h.Root(), pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range names {
+			data, err := os.ReadFile(n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out[strings.TrimPrefix(n, h.Root())] = string(data)
+		}
+	}
+	return out
+}
+
+// returns runs an upgrade that cannot succeed and looks whether all is as before.
+func returns(t *testing.T, s *suite.Suite, patch, content string, texts ...string) {
+	t.Helper()
+	h := s.Server()
+	if err := h.Run(t.Context(), "sh", "-c", "rm -rf /root/poison && mkdir /root/poison"); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.WriteFile("/root/poison/"+patch, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before, config := files(t, h), s.Kubectl(t, "-n", "kube-system", "get", "configmap", "kubeadm-config", "kubelet-config", "kube-proxy", "coredns", "-o", "jsonpath={.items[*].data}")
+	w := watch(t, h)
+	start := time.Now()
+	r := upgrade(t, h, "apply", "-y", "--patches", "/root/poison")
+	took := time.Since(start)
+	down := w.stop()
+	t.Logf("MEASURED the failed upgrade took %v; the API did not serve for %v, at most %v at a time", took.Round(time.Second), down.total.Round(100*time.Millisecond), down.longest.Round(100*time.Millisecond))
+	want(t, r, 1, append(texts, "the node is what it was: Kubernetes "+s.Version+" serves again", "/var/lib/kubebundle/upgrade/logs")...)
+	if err := s.Cluster.AwaitReady(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for p, text := range files(t, h) {
+		if before[p] != text {
+			t.Errorf("%s is not what it was:\n%s", p, text)
+		}
+		delete(before, p)
+	}
+	for p := range before {
+		t.Errorf("%s is gone", p)
+	}
+	if now := s.Kubectl(t, "-n", "kube-system", "get", "configmap", "kubeadm-config", "kubelet-config", "kube-proxy", "coredns", "-o", "jsonpath={.items[*].data}"); now != config {
+		t.Errorf("the cluster's configuration was\n%s\nand is\n%s", config, now)
+	}
+	versions(t, s, s.Version, s.Version)
+}
+
+func poisonedServer(t *testing.T, s *suite.Suite) {
+	returns(t, s, "kube-apiserver+json.yaml", "- {op: add, path: /spec/containers/0/command/-, value: --nonsense=1}\n", "unknown flag: --nonsense")
+	if out, err := s.Server().Output(t.Context(), "sh", "-c", "cat /var/lib/kubebundle/upgrade/logs/kube-apiserver-*"); err != nil || !strings.Contains(out, "unknown flag") {
+		t.Errorf("the kept logs say %q, %v", out, err)
+	}
+}
+
+func poisonedKubelet(t *testing.T, s *suite.Suite) {
+	returns(t, s, "kubeletconfiguration+merge.yaml", "syncFrequency: nonsense\n", "the kubelet ends again and again")
+}
+
+// versions wants the control plane's pods and all kubelets to be of versions.
+func versions(t *testing.T, s *suite.Suite, server string, kubelets ...string) {
+	t.Helper()
+	for _, p := range suite.Get[corev1.PodList](t, s, "pods", "-n", "kube-system", "-l", "tier=control-plane").Items {
+		if image := p.Spec.Containers[0].Image; p.Labels["component"] != "etcd" && !strings.HasSuffix(image, ":"+server) {
+			t.Errorf("%s runs %s, want %s", p.Name, image, server)
+		}
+	}
+	for i, n := range suite.Get[corev1.NodeList](t, s, "nodes").Items {
+		if have := n.Status.NodeInfo.KubeletVersion; have != kubelets[i] {
+			t.Errorf("the kubelet of %s is %s, want %s", n.Name, have, kubelets[i])
+		}
+		if n.Spec.Unschedulable {
+			t.Errorf("node %s is cordoned", n.Name)
+		}
+	}
+	if out := s.Kubectl(t, "version"); !strings.Contains(out, "Server Version: "+server) {
+		t.Errorf("kubectl version says %s", out)
+	}
+	if out := s.Kubectl(t, "-n", "kube-system", "get", "configmap", "kubeadm-config", "-o", "yaml"); !strings.Contains(out, "kubernetesVersion: "+server) {
+		t.Errorf("kubeadm-config says\n%s", out)
+	}
+}
+
+// apply is the upgrade of the first control plane. Pods of the whole cluster are Ready afterwards, and a client was not served for some seconds.
+func apply(t *testing.T, s *suite.Suite) {
+	w := watch(t, s.Server())
+	start := time.Now()
+	r := upgrade(t, s.Server(), "apply", "-y", "-v", "1")
+	took := time.Since(start)
+	down := w.stop()
+	t.Logf("MEASURED upgrade apply took %v; the API did not serve for %v, at most %v at a time", took.Round(100*time.Millisecond), down.total.Round(100*time.Millisecond), down.longest.Round(100*time.Millisecond))
+	want(t, r, 0, "upgrade apply: done")
+	versions(t, s, to, to, s.Version)
+	if err := s.Cluster.AwaitReady(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(s.Server().Root(), "var/lib/kubebundle/upgrade/before/etcd.db")); err != nil {
+		t.Errorf("there is no snapshot of etcd from before: %v", err)
+	}
+}
+
+func node(t *testing.T, s *suite.Suite) {
+	start := time.Now()
+	want(t, upgrade(t, s.Worker(), "node", "-v", "1"), 0, "upgrade node: done")
+	t.Logf("MEASURED upgrade node took %v", time.Since(start).Round(100*time.Millisecond))
+	versions(t, s, to, to, to)
+	if err := s.Cluster.AwaitReady(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// again: the same command once more changes nothing that the node uses.
+func again(t *testing.T, s *suite.Suite) {
+	before := files(t, s.Server())
+	want(t, upgrade(t, s.Server(), "apply", "-y"), 0)
+	for p, text := range files(t, s.Server()) {
+		if before[p] != text {
+			t.Errorf("%s has changed", p)
+		}
+	}
+	want(t, upgrade(t, s.Server(), "plan"), 0, "(is so already)")
+	want(t, upgrade(t, s.Server(), "rollback"), 1, "there is no upgrade to take back")
+}
+
+// killed is a cluster of its own, whose upgrade is killed again and again: once it is taken back by hand, then it finishes.
+func killed(t *testing.T, s *suite.Suite) {
+	h := s.BareHost(t, "kill1", s.Runtime)
+	if err := clusters.Forwarding(t.Context(), h); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := clusters.InitConfig(s.Lab.Machine, s.Version, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.WriteFile(clusters.ConfigPath, []byte(cfg), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.MustInstall(t, h, clusters.InitArgs()...)
+	one := &suite.Suite{Env: s.Env, Version: s.Version, Runtime: s.Runtime, Cluster: &clusters.Cluster{Env: s.Env, Hosts: []*hosts.Host{h}}}
+	if err := one.Cluster.FetchKubeconfig(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := one.Cluster.AwaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := newer.Carry(t.Context(), h); err != nil {
+		t.Fatal(err)
+	}
+	before := files(t, h)
+	kill(t, h, "grep -q "+to+" /etc/kubernetes/manifests/kube-controller-manager.yaml")
+	r := newer.Install(t.Context(), h, "upgrade", "rollback")
+	t.Logf("rollback: %s", r.Stderr)
+	want(t, r, 0)
+	for p, text := range files(t, h) {
+		if before[p] != text {
+			t.Errorf("after a rollback %s is not what it was", p)
+		}
+	}
+	versions(t, one, s.Version, s.Version)
+	for _, at := range []string{
+		"test -e /var/lib/kubebundle/upgrade/pending.json",
+		"grep -q " + to + " /etc/kubernetes/manifests/kube-apiserver.yaml",
+		"grep -q " + to + " /etc/kubernetes/manifests/kube-scheduler.yaml",
+		"kubelet --version | grep -q " + to,
+	} {
+		kill(t, h, at)
+	}
+	want(t, upgrade(t, h, "apply", "-y"), 0)
+	if err := one.Cluster.AwaitReady(t.Context()); err != nil {
+		t.Error(err)
+	}
+	versions(t, one, to, to)
+}
+
+// kill runs an upgrade and kills it when a command says so.
+func kill(t *testing.T, h *hosts.Host, at string) {
+	t.Helper()
+	done := make(chan clusters.Installation, 1)
+	go func() { done <- newer.Install(t.Context(), h, "upgrade", "apply", "-y") }()
+	suite.Eventually(t, 4*time.Minute, func() error {
+		if len(done) > 0 {
+			return nil
+		}
+		return h.Run(t.Context(), "sh", "-c", at)
+	})
+	if err := h.Run(t.Context(), "pkill", "-KILL", "-x", "install"); err != nil {
+		r := <-done
+		t.Fatalf("the upgrade ended before it was killed at %q: %v\n%s%s", at, err, r.Stdout, r.Stderr)
+	}
+	if r := <-done; r.Err == nil {
+		t.Fatalf("the upgrade ended before it was killed at %q", at)
+	}
+	t.Logf("killed at %s", at)
+}
