@@ -238,6 +238,24 @@ func (d disk) Chmod(p string, mode fs.FileMode) error {
 	return os.Chmod(rp, mode.Perm())
 }
 
+func (d disk) Rename(from, to string) error {
+	rf, err := d.entry(from)
+	if err != nil {
+		return err
+	}
+	rt, err := d.entry(to)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(rt); err == nil {
+		return &fs.PathError{Op: "rename", Path: to, Err: fs.ErrExist}
+	}
+	if err := os.Rename(rf, rt); err != nil {
+		return err
+	}
+	return errors.Join(syncDir(filepath.Dir(rt)), syncDir(filepath.Dir(rf)))
+}
+
 func (d disk) Remove(p string) error {
 	rp, err := d.entry(p)
 	if err != nil {

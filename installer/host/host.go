@@ -78,6 +78,9 @@ type FS interface {
 	MkdirAll(path string, mode fs.FileMode) error
 	Symlink(target, path string) error
 	Chmod(path string, mode fs.FileMode) error
+	// Rename moves a file or a directory with all below it to another name on the same file system, in one go. Something at that name
+	// already is an error that is fs.ErrExist.
+	Rename(from, to string) error
 	// Remove removes a file or an empty directory; a missing one is no error.
 	Remove(path string) error
 	RemoveAll(path string) error

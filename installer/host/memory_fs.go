@@ -300,6 +300,38 @@ func (m *Memory) Chmod(p string, mode fs.FileMode) error {
 	return nil
 }
 
+// Rename implements FS.
+func (m *Memory) Rename(from, to string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	rf, n, err := m.get("rename", from, false)
+	if err != nil {
+		return err
+	}
+	rt, err := m.resolve(to, false)
+	if err != nil {
+		return err
+	}
+	if m.nodes[rt] != nil {
+		return &fs.PathError{Op: "rename", Path: to, Err: fs.ErrExist}
+	}
+	if err := m.put(rt, n); err != nil {
+		return err
+	}
+	delete(m.nodes, rf)
+	var below []string
+	for q := range m.nodes {
+		if strings.HasPrefix(q, rf+"/") {
+			below = append(below, q)
+		}
+	}
+	for _, q := range below {
+		m.nodes[rt+strings.TrimPrefix(q, rf)] = m.nodes[q]
+		delete(m.nodes, q)
+	}
+	return nil
+}
+
 // Remove implements FS.
 func (m *Memory) Remove(p string) error {
 	m.mu.Lock()

@@ -79,6 +79,14 @@ func (r *Recording) Chmod(p string, mode fs.FileMode) error {
 	return r.Host.Chmod(p, mode)
 }
 
+// Rename implements FS.
+func (r *Recording) Rename(from, to string) error {
+	if err := r.note("rename %s %s", from, to); err != nil {
+		return err
+	}
+	return r.Host.Rename(from, to)
+}
+
 // Remove implements FS.
 func (r *Recording) Remove(p string) error {
 	if err := r.note("remove %s", p); err != nil {

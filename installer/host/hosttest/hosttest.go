@@ -16,7 +16,7 @@ import (
 func Run(t *testing.T, open func(t *testing.T) host.Host) {
 	t.Helper()
 	for name, test := range map[string]func(t *testing.T, h host.Host){
-		"WriteFile": testWriteFile, "Create": testCreate, "Links": testLinks, "Dirs": testDirs, "Remove": testRemove,
+		"WriteFile": testWriteFile, "Create": testCreate, "Links": testLinks, "Dirs": testDirs, "Remove": testRemove, "Rename": testRename,
 		"Append": testAppend, "Paths": testPaths, "Units": testUnits, "LookPath": testLookPath, "DiskFree": testDiskFree,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
@@ -183,6 +183,29 @@ func testRemove(t *testing.T, h host.Host) {
 	wantMissing(t, h, "/etc/e")
 	if err := h.RemoveAll("/"); err == nil {
 		t.Error("everything was removed")
+	}
+}
+
+func testRename(t *testing.T, h host.Host) {
+	ok(t, h.WriteFile("/etc/r/one/deep/f", []byte("x"), 0o640))
+	ok(t, h.Rename("/etc/r/one", "/etc/r/two"))
+	wantMissing(t, h, "/etc/r/one")
+	wantContent(t, h, "/etc/r/two/deep/f", "x")
+	wantMode(t, h, "/etc/r/two/deep/f", 0o640)
+	ok(t, h.WriteFile("/etc/r/g", []byte("y"), 0o600))
+	for _, to := range []string{"/etc/r/two", "/etc/r/two/deep/f"} {
+		if err := h.Rename("/etc/r/g", to); !errors.Is(err, fs.ErrExist) {
+			t.Errorf("rename to %s, which is there: %v", to, err)
+		}
+	}
+	wantContent(t, h, "/etc/r/two/deep/f", "x")
+	ok(t, h.Rename("/etc/r/g", "/etc/r/h"))
+	wantContent(t, h, "/etc/r/h", "y")
+	if err := h.Rename("/etc/r/none", "/etc/r/i"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("rename of nothing: %v", err)
+	}
+	if err := h.Rename("/etc/r/h", "/etc/none/h"); err == nil {
+		t.Error("renamed into a folder that is not there")
 	}
 }
 
