@@ -21,8 +21,10 @@ const (
 	JournalPath = Dir + "/journal"
 )
 
-// tending begins the names of workflows that tend a node and do not make one.
-const tending = "certs "
+// tending says by its name whether a workflow tends a node and does not make one.
+func tending(workflow string) bool {
+	return strings.HasPrefix(workflow, "certs ") || strings.HasPrefix(workflow, "etcd ")
+}
 
 // Line is one line of the journal.
 type Line struct {
@@ -121,13 +123,13 @@ func (j *Journal) remember(l Line) {
 func (j *Journal) Empty() bool { return len(j.lines) == 0 }
 
 // Workflow says what the last run was that made the node what it is ("init", "join"), which version it installed and whether it came to
-// its end. Runs that only tend a node (a renewal of certificates) do not count.
+// its end. Runs that only tend a node (a renewal of certificates, a restored snapshot) do not count.
 func (j *Journal) Workflow() (name, version string, ended bool) {
 	counts := false
 	for _, l := range j.lines {
 		switch l.State {
 		case LineBegin:
-			if counts = !strings.HasPrefix(l.Workflow, tending); counts {
+			if counts = !tending(l.Workflow); counts {
 				name, version, ended = l.Workflow, l.Version, false
 			}
 		case LineEnd:

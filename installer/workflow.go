@@ -11,6 +11,9 @@ func Join() []phase.Phase { return phase.JoinPhases() }
 // JoinControlPlane is `install join --control-plane`, top to bottom.
 func JoinControlPlane() []phase.Phase { return phase.JoinControlPlanePhases() }
 
+// RestoreEtcd is `install etcd snapshot restore`, top to bottom.
+func RestoreEtcd(r phase.RestoreEtcd) []phase.Phase { return phase.RestoreEtcdPhases(r) }
+
 // RenewCerts is `install certs renew`: new certificates, then the pods that read them.
 func RenewCerts(r phase.RenewCerts) []phase.Phase {
 	return []phase.Phase{r, phase.RestartStaticPods{CertDir: r.CertDir}}

@@ -70,6 +70,8 @@ func pinned() (trust.Keys, error) {
 func TestScripts(t *testing.T) {
 	bundles := t.TempDir()
 	whole := makeBundles(t, bundles)
+	snapshots := t.TempDir()
+	makeSnapshots(t, snapshots)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
@@ -79,6 +81,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("ROOT", root)
 			env.Setenv("AS_UID", "0")
 			env.Setenv("BUNDLES", bundles)
+			env.Setenv("SNAPSHOTS", snapshots)
 			env.Setenv("BUNDLE", whole)
 			env.Setenv("ARCH", runtime.GOARCH)
 			for _, d := range []string{"run", "etc/systemd/system", "usr/bin", "var/lib", "opt"} {

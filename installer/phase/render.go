@@ -125,7 +125,7 @@ func renderCluster(cfg *config.Init, contract *bundle.Contract, rel *release.Rel
 		Images: images, APIServer: component(cc.APIServer.ControlPlaneComponent),
 		ControllerManager: component(cc.ControllerManager), Scheduler: component(cc.Scheduler),
 		DNSImage: manifests.ImageMeta(cc.DNS.ImageMeta), DNSDisabled: cc.DNS.Disabled, ProxyDisabled: cc.Proxy.Disabled,
-		CertSANs: cc.APIServer.CertSANs, Etcd: etcd(cc.Etcd), FeatureGates: cc.FeatureGates, KeyAlgorithm: cc.EncryptionAlgorithm,
+		CertSANs: cc.APIServer.CertSANs, Etcd: etcdOf(cc.Etcd), FeatureGates: cc.FeatureGates, KeyAlgorithm: cc.EncryptionAlgorithm,
 		HealthCheckTimeout: cfg.Timeouts.ControlPlaneComponentHealthCheck,
 		KubeletConfig:      cfg.KubeletConfig, KubeProxyConfig: cfg.KubeProxyConfig,
 	}
@@ -199,7 +199,7 @@ func args(in []config.Arg) []manifests.Arg {
 	return out
 }
 
-func etcd(e config.Etcd) manifests.Etcd {
+func etcdOf(e config.Etcd) manifests.Etcd {
 	var out manifests.Etcd
 	if l := e.Local; l != nil {
 		out.Image = manifests.ImageMeta(l.ImageMeta)

@@ -74,6 +74,7 @@ type State struct {
 	patched map[string][]patch
 	restart []string          // static pods whose certificates were renewed
 	shared  map[string][]byte // certificates that a further control plane has fetched, by path
+	restore *restorePlan      // of an etcd snapshot
 	member  bool              // this host has joined already: the cluster was not asked, and what follows from its answers is in place
 
 	manifests []manifest // of the bundle, in order

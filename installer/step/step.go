@@ -8,6 +8,7 @@ import (
 
 	"kubebundle/bundle"
 	"kubebundle/installer/cluster"
+	"kubebundle/installer/etcd"
 	"kubebundle/installer/host"
 	cruntime "kubebundle/runtime"
 )
@@ -49,6 +50,8 @@ type Target struct {
 	Get func(ctx context.Context, url string) (status int, body []byte, err error)
 	// Etcd opens the cluster's etcd.
 	Etcd func(ctx context.Context, conn EtcdConn) (Etcd, error)
+	// RestoreEtcd makes a data directory of a snapshot; nil means with etcd's library, on this machine.
+	RestoreEtcd func(etcd.Restore) error
 	// CRI opens the runtime's CRI endpoint (unix:///run/…); nil means over gRPC.
 	CRI func(ctx context.Context, socket string) (CRI, error)
 }
