@@ -59,6 +59,7 @@ func exitCode(err error, signalled bool) int {
 		trusted  *trust.Error
 		usage    *usageError
 		unknown  *installer.UnknownPhaseError
+		noSuch   *installer.UnknownArtefactError
 		refused  *phase.PreflightError
 		notRoot  *installer.NotRootError
 		arch     *archError
@@ -77,7 +78,7 @@ func exitCode(err error, signalled bool) int {
 		return exitError
 	case errors.As(err, &corrupt), errors.As(err, &format), errors.As(err, &missing), errors.As(err, &base), errors.As(err, &trusted), errors.Is(err, errPinned):
 		return exitCorrupt
-	case errors.As(err, &usage), errors.As(err, &unknown), errors.Is(err, config.ErrUsage):
+	case errors.As(err, &usage), errors.As(err, &unknown), errors.As(err, &noSuch), errors.Is(err, config.ErrUsage):
 		return exitUsage
 	case errors.As(err, &part):
 		return exitPartial

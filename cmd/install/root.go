@@ -71,13 +71,14 @@ func (a *app) root() *cobra.Command {
 	})
 	cmd.SetUsageTemplate(cmd.UsageTemplate() + "\n" + exitCodes + "\n")
 	cmd.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
-		if a.output != "text" && a.output != "json" {
+		if _, also := c.Annotations["yaml"]; a.output != "text" && a.output != "json" && !(also && a.output == "yaml") {
 			return usagef("", "--output %q: neither text nor json", a.output)
 		}
 		return a.checkProgram(c)
 	}
 	cmd.AddCommand(
-		a.preflightCmd(), a.initCmd(), a.joinCmd(), a.tokenCmd(), a.imagesCmd(), a.certsCmd(), a.etcdCmd(), a.configCmd(), a.upgradeCmd(), a.resetCmd(), a.statusCmd(), a.verifyCmd(), a.versionCmd(),
+		a.preflightCmd(), a.initCmd(), a.joinCmd(), a.tokenCmd(), a.imagesCmd(), a.certsCmd(), a.etcdCmd(), a.configCmd(), a.upgradeCmd(), a.resetCmd(), a.statusCmd(),
+		a.verifyCmd(), a.renderCmd(), a.versionCmd(),
 	)
 	return cmd
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -200,8 +201,7 @@ func defaultToken(t *BootstrapToken) {
 // bundledVersion settles the version: a bundle installs its own. A label of kubeadm ("stable-1") means whatever is at hand.
 func bundledVersion(given, bundle string, p *problems) string {
 	const field = "kubernetesVersion"
-	switch given {
-	case "", "stable", "stable-1", "latest", "latest-1":
+	if isLabel(given) {
 		if bundle == "" {
 			p.add(field, "is needed: neither the configuration nor a bundle says it")
 		}
@@ -216,6 +216,11 @@ func bundledVersion(given, bundle string, p *problems) string {
 		p.add(field, "%s is not what this bundle holds, which is %s: leave the version out, or use a bundle made by `bundler build --version %s`", v, bundle, v)
 	}
 	return v
+}
+
+// isLabel says that a version is left to others: kubeadm asks a server then, and a bundle says its own.
+func isLabel(version string) bool {
+	return slices.Contains([]string{"", "stable", "stable-1", "latest", "latest-1"}, version)
 }
 
 var errVersion = errors.New(`is not a version such as "v1.34.4"`)

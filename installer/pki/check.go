@@ -90,7 +90,7 @@ func check(c *x509.Certificate, ca *Pair, s Spec, now time.Time) error {
 	}
 	for _, u := range s.Usages {
 		if !slices.Contains(c.ExtKeyUsage, u) && !slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny) {
-			return fmt.Errorf("lacks the extended key usage %s", usageName(u))
+			return fmt.Errorf("lacks the extended key usage %s", UsageName(u))
 		}
 	}
 	for _, n := range s.DNSNames {
@@ -144,7 +144,8 @@ func list(s []string) string {
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-func usageName(u x509.ExtKeyUsage) string {
+// UsageName is what RFC 5280 calls a usage.
+func UsageName(u x509.ExtKeyUsage) string {
 	names := map[x509.ExtKeyUsage]string{x509.ExtKeyUsageServerAuth: "serverAuth", x509.ExtKeyUsageClientAuth: "clientAuth"}
 	if n, ok := names[u]; ok {
 		return n
