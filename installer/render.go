@@ -34,14 +34,26 @@ type Artefact struct {
 // wait, or handle secrets.
 func rendered() []phase.Phase {
 	return []phase.Phase{
-		phase.Kubeconfig{}, phase.Etcd{}, phase.ControlPlane{}, phase.KubeletStart{}, phase.UploadConfig{}, phase.MarkControlPlane{},
-		phase.BootstrapToken{}, phase.KubeletFinalize{}, phase.CoreDNS{}, phase.KubeProxy{}, phase.ExtraManifests{},
+		phase.Kubeconfig{},
+		phase.Etcd{},
+		phase.ControlPlane{},
+		phase.KubeletStart{},
+		phase.UploadConfig{},
+		phase.MarkControlPlane{},
+		phase.BootstrapToken{},
+		phase.KubeletFinalize{},
+		phase.CoreDNS{},
+		phase.KubeProxy{},
+		phase.ExtraManifests{},
 	}
 }
 
 // Render gives everything that init makes of a configuration, without a host: r is one that has nothing but the user's patches. Keys and
 // certificates are words in angle brackets, so the same configuration always gives the same bytes.
 func Render(ctx context.Context, s *phase.State, r host.Reader) ([]Artefact, error) {
+	if err := phase.CheckKnobs(ctx, s, r); err != nil {
+		return nil, err
+	}
 	readable, err := s.Placeholders(ctx, r)
 	if err != nil {
 		return nil, err

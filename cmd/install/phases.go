@@ -31,7 +31,7 @@ func phaseNames(args, known []string) (names, rest []string) {
 
 // aliases are kubeadm's names of what has another one here.
 var aliases = map[string]string{
-	"control-plane-join etcd": "etcd-join", // kubeadm's own name since v1.36
+	"control-plane-join etcd": "etcd-join", // the only name in kubeadm too from v1.35 on
 }
 
 func addName(names []string, name string) []string {

@@ -71,7 +71,7 @@ func (a *app) root() *cobra.Command {
 	})
 	cmd.SetUsageTemplate(cmd.UsageTemplate() + "\n" + exitCodes + "\n")
 	cmd.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
-		if _, also := c.Annotations["yaml"]; a.output != "text" && a.output != "json" && !(also && a.output == "yaml") {
+		if _, also := c.Annotations["yaml"]; a.output != "text" && a.output != "json" && (!also || a.output != "yaml") {
 			return usagef("", "--output %q: neither text nor json", a.output)
 		}
 		return a.checkProgram(c)

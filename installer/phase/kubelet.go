@@ -66,7 +66,7 @@ type KubeletFinalize struct{}
 // Name is kubeadm's.
 func (KubeletFinalize) Name() string { return "kubelet-finalize" }
 
-// Parts are kubeadm's sub-phase under its names from v1.35 on and before: what one of them means is all of the phase.
+// Parts are kubeadm's sub-phase under its names from v1.31 on and before: what one of them means is all of the phase.
 func (KubeletFinalize) Parts() []string {
 	return []string{"enable-client-cert-rotation", "experimental-cert-rotation"}
 }

@@ -70,6 +70,23 @@ func CheckHost(ctx context.Context, s *State, r host.Reader) ([]Problem, error) 
 	return in.problems, nil
 }
 
+// CheckKnobs is the part of CheckHost that judges a configuration without a host: feature gates and flags that the version does not know.
+func CheckKnobs(ctx context.Context, s *State, r host.Reader) error {
+	c, err := s.contract()
+	if err != nil {
+		return err
+	}
+	in := &inspection{s: s, r: r, facts: s.Facts, contract: c}
+	in.knobs(ctx)
+	if s.Init != nil {
+		applyIgnores(in.problems, s.Init.IgnorePreflightErrors)
+	}
+	if refused := (&PreflightError{Problems: in.problems}); len(refused.Errors()) > 0 {
+		return refused
+	}
+	return nil
+}
+
 // inspection is one run of all checks.
 type inspection struct {
 	s        *State
