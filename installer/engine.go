@@ -28,6 +28,9 @@ type Engine struct {
 	// Only, if not empty, are the only phases to run.
 	Only []string
 
+	// Offline says that the target does not run: files are written and units enabled, and the rest is left for later (Summary.Later).
+	Offline bool
+
 	began   bool // the journal knows about this run
 	changed bool // something was applied
 }
@@ -109,7 +112,7 @@ func (e *Engine) onePhase(ctx context.Context, p phase.Phase, s *phase.State, su
 		return e.partial(p.Name(), name, err)
 	}
 	s.Progress = func(text string) { e.emit(Event{Phase: p.Name(), State: Progress, What: text}) }
-	steps, err := p.Plan(ctx, s, e.Target.Host)
+	steps, err := e.plan(ctx, p, s, sum)
 	if err != nil {
 		return fail(nil, err)
 	}
@@ -132,6 +135,39 @@ func (e *Engine) onePhase(ctx context.Context, p phase.Phase, s *phase.State, su
 	}
 	e.emit(Event{Phase: p.Name(), State: Done, Elapsed: time.Since(start), Changed: sum.Changed - before.Changed, Steps: sum.Steps - before.Steps})
 	return nil
+}
+
+// plan asks a phase for its steps. For a machine that does not run, they are those that can be taken now: up to the first that cannot,
+// since what follows it in the phase counts on it.
+func (e *Engine) plan(ctx context.Context, p phase.Phase, s *phase.State, sum *Summary) ([]step.Step, error) {
+	if !e.Offline {
+		return p.Plan(ctx, s, e.Target.Host)
+	}
+	steps, err := phase.PlanOffline(ctx, p, s, e.Target.Host)
+	if err != nil {
+		return nil, err
+	}
+	deferStep := func(what string) {
+		sum.Later = append(sum.Later, Deferral{p.Name(), what})
+		e.emit(Event{Phase: p.Name(), Step: what, State: Deferred})
+	}
+	var now []step.Step
+	stopped := false
+	for _, st := range steps {
+		portable, ok := st.(step.Portable)
+		if stopped = stopped || !ok; stopped {
+			deferStep(st.String())
+			continue
+		}
+		part, rest := portable.Offline()
+		if part != nil {
+			now = append(now, part)
+		}
+		if rest != "" {
+			deferStep(rest)
+		}
+	}
+	return now, nil
 }
 
 // planStep is what a dry run does with a step.

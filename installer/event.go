@@ -5,10 +5,12 @@ import "time"
 // EventState says what happened to a step or a phase.
 type EventState string
 
-// The states of events. A phase is running, then done, skipped (by the user) or failed. A step is planned (dry run), satisfied (its
+// The states of events. A phase is running, then done, skipped (by the user) or failed. A step is planned (dry run), deferred (until
+// the machine runs), satisfied (its
 // effect was there), running, done or failed.
 const (
 	Planned   EventState = "planned"
+	Deferred  EventState = "deferred"
 	Skipped   EventState = "skipped"
 	Satisfied EventState = "satisfied"
 	Running   EventState = "running"
@@ -41,4 +43,11 @@ type Summary struct {
 	Steps   int // that can change something
 	Changed int // that were applied; in a dry run, that would be
 	Elapsed time.Duration
+	Later   []Deferral // what is left for when the machine runs
+}
+
+// Deferral is a step that only the running machine can take.
+type Deferral struct {
+	Phase string `json:"phase"`
+	Step  string `json:"step"`
 }

@@ -13,7 +13,7 @@ func kubeadmRows() []kubeadmRow {
 	return []kubeadmRow{
 		{"*", "allow-missing-template-keys", "", "there are no Go templates: -o is text or json"},
 		{"*", "show-managed-fields", "", "belongs to the template printer"},
-		{"", "rootfs", "", "not built yet"},
+		{"", "rootfs", "init", "kubeadm changes its root directory into that of a running host; here --rootfs of init and join prepares an image that does not run ([rootfs.md](rootfs.md))"},
 		{"", "vmodule", "", "-v 2 tells everything"},
 
 		{"config images", "", "images", ""},

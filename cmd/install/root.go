@@ -31,6 +31,7 @@ type app struct {
 	keys       []string
 	output     string
 	verbose    int
+	rootfs     string // of an image that is prepared; "" for this host
 	lockPath   string // "" means the usual one
 	keptPath   string // of the bundle that a node keeps; "" means the usual one
 }

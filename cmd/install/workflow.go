@@ -33,12 +33,13 @@ func (a *app) runJob(ctx context.Context, j job) error {
 	}
 	e := &installer.Engine{
 		Workflow: j.name, Version: j.version, Target: j.node.target, Journal: j.node.journal,
-		Events: a.listener(), Skip: j.skip, Only: j.only,
+		Events: a.listener(), Skip: j.skip, Only: j.only, Offline: a.rootfs != "",
 	}
 	if j.dryRun {
 		e.Events = a.planPrinter()
 		sum, err := e.DryRun(ctx, j.phases, j.state)
 		if err == nil {
+			a.left(j.name, sum.Later)
 			a.summary(j.name, sum, true)
 		}
 		return err
@@ -54,6 +55,7 @@ func (a *app) runJob(ctx context.Context, j job) error {
 	}
 	sum, err := run(ctx, j.phases, j.state)
 	if err == nil {
+		a.left(j.name, sum.Later)
 		a.summary(j.name, sum, false)
 	}
 	return err
@@ -73,10 +75,15 @@ func (a *app) initCmd() *cobra.Command {
 func (a *app) initLike(use, short string, args cobra.PositionalArgs, only func(args []string) []string) *cobra.Command {
 	var f config.InitFlags
 	var configureRuntime bool
+	var rootfs string
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: args,
-		Long: short + ".\n\nPhases: " + phaseList(installer.Init()),
+		Long: short + ".\n\nPhases: " + phaseList(installer.Init()) + rootfsLong,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			a, err := a.at(rootfs, f.NodeName)
+			if err != nil {
+				return err
+			}
 			n, cfg, err := a.loadInit(cmd.Context(), &f)
 			if err != nil {
 				return err
@@ -87,6 +94,9 @@ func (a *app) initLike(use, short string, args cobra.PositionalArgs, only func(a
 			}
 			s := a.state(n, configureRuntime)
 			s.Init = cfg
+			if err := a.offline(n, s); err != nil {
+				return err
+			}
 			j := job{name: "init", phases: installer.Init(), state: s, node: n, skip: cfg.SkipPhases, dryRun: cfg.DryRun}
 			if only != nil {
 				j.only = only(args)
@@ -96,6 +106,7 @@ func (a *app) initLike(use, short string, args cobra.PositionalArgs, only func(a
 	}
 	f.AddFlags(cmd.Flags())
 	addConfigureRuntime(cmd, &configureRuntime)
+	addRootfs(cmd, &rootfs)
 	if only != nil {
 		cmd.ValidArgs = phase.Names(installer.Init())
 	}
@@ -134,6 +145,7 @@ func (a *app) joinCmd() *cobra.Command {
 func (a *app) joinLike(use, short string, args cobra.PositionalArgs, onePhase bool) *cobra.Command {
 	var f config.JoinFlags
 	var configureRuntime bool
+	var rootfs string
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: args,
 		Long: short + ".\n\nPhases: " + phaseList(installer.Join()) + "\n\nWith --control-plane: " + phaseList(installer.JoinControlPlane()) +
@@ -152,13 +164,17 @@ func (a *app) joinLike(use, short string, args cobra.PositionalArgs, onePhase bo
 				}
 				only, args = append([]string{"discovery"}, names...), rest
 			}
+			a, err := a.at(rootfs, f.NodeName)
+			if err != nil {
+				return err
+			}
 			var socket string
 			n, err := a.openNode(cmd.Context(), func() string { return socket })
 			if err != nil {
 				return err
 			}
 			defer n.close()
-			cfg, err := config.LoadJoin(&f, args, readFile, n.environment(false))
+			cfg, err := config.LoadJoin(&f, args, readFile, a.joinEnvironment(n))
 			if err != nil {
 				return err
 			}
@@ -168,6 +184,9 @@ func (a *app) joinLike(use, short string, args cobra.PositionalArgs, onePhase bo
 			socket = cfg.NodeRegistration.CRISocket
 			s := a.state(n, configureRuntime)
 			s.Join = cfg
+			if err := a.offline(n, s); err != nil {
+				return err
+			}
 			if s.Discovery, err = installer.NewDiscovery(cfg, readFile, func(text string) { s.Progress(text) }); err != nil {
 				return err
 			}
@@ -185,6 +204,7 @@ func (a *app) joinLike(use, short string, args cobra.PositionalArgs, onePhase bo
 	}
 	f.AddFlags(cmd.Flags())
 	addConfigureRuntime(cmd, &configureRuntime)
+	addRootfs(cmd, &rootfs)
 	if onePhase {
 		cmd.ValidArgs = phase.Names(installer.JoinControlPlane())
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
@@ -24,6 +25,31 @@ type Rooted struct {
 }
 
 var _ Host = (*Rooted)(nil)
+
+// FactsOf says what a tree of files tells about the machine that it will be. What only a running machine knows (addresses, memory) is not
+// in it.
+func FactsOf(root string) (Facts, error) {
+	fi, err := os.Stat(root)
+	if err != nil {
+		return Facts{}, err
+	}
+	if !fi.IsDir() {
+		return Facts{}, fmt.Errorf("%s: not a directory", root)
+	}
+	r, err := NewRooted(root, Facts{})
+	if err != nil {
+		return Facts{}, err
+	}
+	f := Facts{OS: "linux", Arch: archOf(r.root, ""), CgroupVersion: 2, UID: os.Geteuid(), Systemd: true}
+	if b, err := r.ReadFile("/etc/hostname"); err == nil {
+		f.Hostname = strings.TrimSpace(string(b))
+	}
+	// systemd-resolved's users have its file as a link.
+	if to, err := r.Readlink("/etc/resolv.conf"); err == nil {
+		f.ResolvedActive = strings.Contains(to, "systemd/resolve")
+	}
+	return f, nil
+}
 
 // NewRooted opens the tree at root. Facts cannot be asked there, so the caller says what the machine will be.
 func NewRooted(root string, f Facts) (*Rooted, error) {
