@@ -14,7 +14,8 @@
 //
 // A chart is rendered twice. If a template gives something else the second time (random passwords, certificates), that is an error:
 // it would be another bundle each time, with one secret in it for every cluster that is made from it. The values of most charts let
-// such things be given. now is the time of the bundle's files, not that of the clock.
+// such things be given. The time is that of the bundle's files, not that of
+// the clock, and local time is UTC wherever it is built.
 //
 // # Hooks
 //

@@ -6,22 +6,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/template"
-	"time"
 
 	chart "helm.sh/helm/v4/pkg/chart/v2"
-	"helm.sh/helm/v4/pkg/engine"
 	release "helm.sh/helm/v4/pkg/release/v1"
 	releaseutil "helm.sh/helm/v4/pkg/release/v1/util"
 )
-
-// templates is the engine with a clock that stands.
-func templates(now time.Time) engine.Engine {
-	return engine.Engine{CustomTemplateFuncs: template.FuncMap{
-		"now": func() time.Time { return now },
-		"ago": func(t time.Time) string { return now.Sub(t).Round(time.Second).String() },
-	}}
-}
 
 // RandomError is a template that gives something else each time.
 type RandomError struct {
