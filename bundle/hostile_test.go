@@ -328,7 +328,7 @@ func TestDeltaMemory(t *testing.T) {
 			if err := b.UseBase(open(base, "base.tar.gz")); err != nil {
 				t.Fatal(err)
 			}
-			base, next, olds, patches = nil, nil, nil, nil // not a reader's
+			base, next = nil, nil // not a reader's
 			var err error
 			peak := heapPeak(func() { err = pass(t.Context(), b) })
 			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {

@@ -115,7 +115,7 @@ func podRuns(node, component, sum string, timeout time.Duration) step.Await {
 	pod := component + "-" + node
 	return step.Await{
 		What: pod + " to run with its new certificates", Timeout: timeout, Interval: 500 * time.Millisecond,
-		Hint: "crictl ps -a, and crictl logs of " + component + "; journalctl -xeu kubelet",
+		Hint: step.Logs("", component),
 		Check: func(ctx context.Context, t *step.Target) error {
 			c, err := t.Cluster(ctx)
 			if err != nil {

@@ -120,6 +120,18 @@ func TestWaitForAComponent(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "500 etcd failed") {
 		t.Errorf("got %v, want the last answer in it", err)
 	}
+	// Whom to ask about the container depends on who runs it.
+	for socket, want := range map[string]string{
+		"unix:///run/containerd/containerd.sock": "crictl --runtime-endpoint unix:///run/containerd/containerd.sock ps -a | grep kube-scheduler, then crictl --runtime-endpoint ",
+		"unix:///var/run/dockershim.sock":        "docker ps -a | grep kube-scheduler, then docker logs CONTAINER; journalctl",
+		"":                                       "crictl ps -a | grep kube-scheduler, then crictl logs CONTAINER (with Docker's own kubelet docker ps -a",
+	} {
+		var h interface{ Hint() string }
+		err := componentHealthy("kube-scheduler", srv.URL, time.Millisecond, socket).Apply(t.Context(), &step.Target{})
+		if !errors.As(err, &h) || !strings.HasPrefix(h.Hint(), want) {
+			t.Errorf("%q: %v, want the hint %q", socket, err, want)
+		}
+	}
 	healthy = true
 	if ok, err := wait.Satisfied(t.Context(), &step.Target{}); !ok || err != nil {
 		t.Errorf("got %v, %v", ok, err)

@@ -96,7 +96,7 @@ func (ShowJoinCommand) Plan(ctx context.Context, s *State, r host.Reader) ([]ste
 	pin := pki.Pin(s.Certs["ca"].Cert)
 	var steps []step.Step
 	if s.Token != nil {
-		steps = append(steps, step.TokenSigned(s.Token, s.timeouts().ControlPlaneComponentHealthCheck))
+		steps = append(steps, step.TokenSigned(s.Token, s.timeouts().ControlPlaneComponentHealthCheck, n.CRISocket))
 	}
 	return append(steps, step.Print{What: "the join command", Text: func() string {
 		token := "<value withheld>"

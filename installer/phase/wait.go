@@ -46,7 +46,7 @@ func (WaitControlPlane) Plan(ctx context.Context, s *State, r host.Reader) ([]st
 		steps = append(steps, componentHealthy(comp, u, t.ControlPlaneComponentHealthCheck, n.CRISocket))
 	}
 	// /livez answers before the API server serves everybody; what comes next needs it to.
-	return append(steps, step.APIHealthy(t.ControlPlaneComponentHealthCheck)), nil
+	return append(steps, step.APIHealthy(t.ControlPlaneComponentHealthCheck, n.CRISocket)), nil
 }
 
 // healthURL is the liveness probe of a component's static pod, as seen from the host.
@@ -109,7 +109,7 @@ func kubeletHealthy(timeout time.Duration) step.Await {
 func componentHealthy(component, address string, timeout time.Duration, socket string) step.Await {
 	return step.Await{
 		What: component + " to be healthy", Timeout: timeout, Interval: 200 * time.Millisecond,
-		Hint: fmt.Sprintf("crictl --runtime-endpoint %s ps -a | grep kube, then crictl --runtime-endpoint %s logs CONTAINER; journalctl -xeu kubelet", socket, socket),
+		Hint: step.Logs(socket, component),
 		Check: func(ctx context.Context, t *step.Target) error {
 			get := t.Get
 			if get == nil {

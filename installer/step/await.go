@@ -120,11 +120,11 @@ func KubeletHealthy(timeout time.Duration) Await {
 	}
 }
 
-// APIHealthy waits for the API server that the admin client talks to.
-func APIHealthy(timeout time.Duration) Await {
+// APIHealthy waits for the API server that the admin client talks to. socket is the CRI socket of this node.
+func APIHealthy(timeout time.Duration, socket string) Await {
 	return Await{
 		What: "the API server to be healthy", Timeout: timeout,
-		Hint: "crictl ps -a, and crictl logs of kube-apiserver and etcd; journalctl -xeu kubelet",
+		Hint: Logs(socket, "-e kube-apiserver -e etcd"),
 		Check: func(ctx context.Context, t *Target) error {
 			c, err := t.Cluster(ctx)
 			if err != nil {
@@ -156,10 +156,10 @@ func TLSBootstrapped(kubeconfig string, timeout time.Duration) Await {
 }
 
 // TokenSigned waits until the controller manager has signed cluster-info with a token: before, a node that joins with it is told that the
-// cluster does not know it. The token is read when the step runs.
-func TokenSigned(token *cluster.Token, timeout time.Duration) Await {
+// cluster does not know it. The token is read when the step runs. socket is the CRI socket of this node.
+func TokenSigned(token *cluster.Token, timeout time.Duration, socket string) Await {
 	return Await{
-		What: "the cluster to know the token", Timeout: timeout, Hint: "crictl logs of kube-controller-manager: its bootstrapsigner writes ConfigMap kube-public/cluster-info",
+		What: "the cluster to know the token", Timeout: timeout, Hint: "the controller manager's bootstrapsigner writes ConfigMap kube-public/cluster-info: " + Logs(socket, "kube-controller-manager"),
 		Check: func(ctx context.Context, t *Target) error {
 			if !slices.Contains(token.Usages, "signing") {
 				return nil // one that only authenticates signs nothing

@@ -119,7 +119,7 @@ func (s EtcdJoin) caughtUp(ctx context.Context, c Etcd) error {
 	case !there:
 		return fmt.Errorf("etcd member %s is gone: somebody has removed it", s.PeerURL)
 	case m.Name == "":
-		return errors.New("the new etcd member has not started; see: journalctl -u kubelet, crictl ps -a --name etcd")
+		return errors.New("the new etcd member has not started; see: " + Logs("", "etcd"))
 	case m.Learner:
 		if err := c.Promote(ctx, s.PeerURL); err != nil {
 			return err

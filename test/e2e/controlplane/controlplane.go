@@ -65,12 +65,10 @@ func Test(t *testing.T, s *suite.Suite) {
 
 func ready(t *testing.T, s *suite.Suite, name string) error {
 	t.Helper()
-	for _, c := range suite.Get[corev1.Node](t, s, "node", name).Status.Conditions {
-		if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue {
-			return nil
-		}
+	if n := suite.Get[corev1.Node](t, s, "node", name); !suite.NodeReady(&n) {
+		return fmt.Errorf("node %s is not Ready", name)
 	}
-	return fmt.Errorf("node %s is not Ready", name)
+	return nil
 }
 
 func look(t *testing.T, s *suite.Suite, second *hosts.Host) {

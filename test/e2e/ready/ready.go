@@ -17,7 +17,7 @@ func Test(t *testing.T, s *suite.Suite) {
 	}
 	for _, h := range s.Cluster.Hosts {
 		node := suite.Get[corev1.Node](t, s, "node", h.Name)
-		if !isTrue(node.Status.Conditions, corev1.NodeReady) {
+		if !suite.NodeReady(&node) {
 			t.Errorf("node %s is not Ready: %+v", h.Name, node.Status.Conditions)
 		}
 		if got := address(node, corev1.NodeInternalIP); got != h.IP.String() {
@@ -78,15 +78,6 @@ func checkPods(t *testing.T, s *suite.Suite) {
 			t.Errorf("%d pods of %s in kube-system, want %d", count[name], name, n)
 		}
 	}
-}
-
-func isTrue(conditions []corev1.NodeCondition, want corev1.NodeConditionType) bool {
-	for _, c := range conditions {
-		if c.Type == want {
-			return c.Status == corev1.ConditionTrue
-		}
-	}
-	return false
 }
 
 func address(n corev1.Node, want corev1.NodeAddressType) string {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -162,6 +163,13 @@ func Get[T any](t *testing.T, s *Suite, args ...string) T {
 		t.Fatalf("kubectl get %s: %v", strings.Join(args, " "), err)
 	}
 	return v
+}
+
+// NodeReady says whether a node is Ready.
+func NodeReady(n *corev1.Node) bool {
+	return slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
+	})
 }
 
 // Kubectl runs kubectl on the machine and fails the test if it fails.
