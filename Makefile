@@ -10,6 +10,7 @@ HOSTARCH := $(shell go env GOARCH)
 GOBUILD := go build -trimpath -buildvcs=false
 LDFLAGS := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 10s
+FUZZDIR ?= .
 
 .PHONY: build tools prepare lint test test-short test-unit test-fuzz test-fuzz-bundle test-integration test-differential test-e2e test-e2e-newest test-e2e-docker test-v1.10 test-arm64 test-upgrade bench demo clean help
 
@@ -39,14 +40,13 @@ test-unit: ## unit tests, CLI scripts, goldens, corpora
 	CGO_ENABLED=0 go test ./bundle/encoder
 
 test-fuzz: ## every fuzz target for FUZZTIME, starting from its corpus
-	grep -rl --include=*_test.go '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r d; do \
+	grep -rl --include=*_test.go '^func Fuzz' $(FUZZDIR) | xargs -n1 dirname | sort -u | while read -r d; do \
 	  for f in $$(grep -hoE '^func (Fuzz[A-Za-z0-9_]+)' $$d/*_test.go | awk '{print $$2}'); do \
-	    go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$d; done; done
+	    go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) ./$$d || exit; done; done
 
 # The targets for the bytes of a bundle. Those that link client-go take minutes to build with coverage.
 test-fuzz-bundle: ## the fuzz targets for the bytes of bundles, FUZZTIME each
-	for t in bundle:FuzzContract bundle:FuzzPayload bundle:FuzzDelta bundle:FuzzPatch bundle:FuzzArchive bundle:FuzzList bundle/needs:FuzzScan; do \
-	  go test -run '^$$' -fuzz "^$${t#*:}\$$" -fuzztime $(FUZZTIME) ./$${t%%:*}; done
+	$(MAKE) test-fuzz FUZZDIR=bundle
 
 test-integration: prepare ## real containerd and Docker daemons, a real API server (root)
 	go run ./test/lab integration

@@ -245,3 +245,22 @@ func TestDeltaReordered(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestDeltaPaysNot proves that what has nothing in common with its older self is packed whole.
+func TestDeltaPaysNot(t *testing.T) {
+	dir := t.TempDir()
+	pair := func(seed uint64) *bundletest.Maker {
+		m := bundletest.New("amd64")
+		m.File("bin/other", 0o755, noise(seed, 70_000, 0))
+		m.File("bin/same", 0o755, append(noise(9, 70_000, 0), byte(seed)))
+		return m
+	}
+	base := opened(t, pair(1).Write(t, dir))
+	b := opened(t, pair(2).WriteDelta(t, t.TempDir(), base))
+	if k := b.Contract().Delta.Taken; len(k) != 1 || k[0].Path != "bin/same" || k[0].Patch == nil {
+		t.Errorf("taken %+v, want a patch of bin/same alone", k)
+	}
+	if err := errors.Join(b.UseBase(base), b.Verify(t.Context())); err != nil {
+		t.Error(err)
+	}
+}

@@ -376,11 +376,11 @@ func (startControlPlane) Plan(_ context.Context, s *State, _ host.Reader) ([]ste
 	}
 	timeout := s.timeouts().ControlPlaneComponentHealthCheck
 	if plan.alone() {
-		steps = append(steps, step.APIHealthy(timeout))
+		steps = append(steps, step.APIHealthy(timeout, ""))
 	} else {
 		// The API serves when most members have been restored; the first one cannot wait for the others.
 		steps = append(steps, step.Await{
-			What: "etcd to start", Timeout: timeout, Hint: "crictl ps -a --name etcd, and crictl logs of it; journalctl -xeu kubelet",
+			What: "etcd to start", Timeout: timeout, Hint: step.Logs("", "etcd"),
 			Check: func(_ context.Context, t *step.Target) error {
 				for _, u := range plan.Restore.PeerURLs {
 					if free, err := t.Host.PortFree(portOf(u)); err != nil || free {

@@ -134,7 +134,7 @@ func (awaitOld) Plan(_ context.Context, s *State, r host.Reader) ([]step.Step, e
 	t := s.timeouts()
 	steps := []step.Step{kubeletHealthy(t.KubeletHealthCheck)}
 	if !p.ControlPlane {
-		return append(steps, step.APIHealthy(t.ControlPlaneComponentHealthCheck), nodeRuns(p.Node, "", t.KubeletHealthCheck)), nil
+		return append(steps, step.APIHealthy(t.ControlPlaneComponentHealthCheck, ""), nodeRuns(p.Node, "", t.KubeletHealthCheck)), nil
 	}
 	// The API server first: what the others are is seen through it.
 	for _, comp := range []string{string(release.Etcd), string(release.APIServer), string(release.ControllerManager), string(release.Scheduler)} {
@@ -161,7 +161,7 @@ func (awaitOld) Plan(_ context.Context, s *State, r host.Reader) ([]step.Step, e
 		}
 		steps = append(steps, s.podGate(p.Node, comp, data, health, gitVersion))
 	}
-	return append(steps, step.APIHealthy(t.ControlPlaneComponentHealthCheck), nodeRuns(p.Node, "", t.KubeletHealthCheck)), nil
+	return append(steps, step.APIHealthy(t.ControlPlaneComponentHealthCheck, ""), nodeRuns(p.Node, "", t.KubeletHealthCheck)), nil
 }
 
 // advertised is the address that an API server's manifest names.
