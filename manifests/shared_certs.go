@@ -30,10 +30,15 @@ func SharedCertificates(c *Cluster) []SharedFile {
 		{"sa.key", c.pki("sa.key"), key},
 	}
 	if e := c.Etcd.External; e != nil {
-		return append(out,
-			SharedFile{"external-etcd-ca.crt", path.Clean(e.CAFile), cert},
-			SharedFile{"external-etcd.crt", path.Clean(e.CertFile), cert},
-			SharedFile{"external-etcd.key", path.Clean(e.KeyFile), key})
+		for _, f := range []SharedFile{
+			{"external-etcd-ca.crt", e.CAFile, cert}, {"external-etcd.crt", e.CertFile, cert}, {"external-etcd.key", e.KeyFile, key},
+		} {
+			if f.Path != "" { // an etcd without TLS has none
+				f.Path = path.Clean(f.Path)
+				out = append(out, f)
+			}
+		}
+		return out
 	}
 	return append(out, SharedFile{"etcd-ca.crt", c.pki("etcd/ca.crt"), cert}, SharedFile{"etcd-ca.key", c.pki("etcd/ca.key"), key})
 }

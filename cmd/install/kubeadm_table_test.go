@@ -46,8 +46,14 @@ func kubeadmRows() []kubeadmRow {
 
 		{"token", "dry-run", "token create", "only a creation has a dry run"},
 
-		{"upgrade*", "", "", "not built yet"},
-		{"upgrade*", "*", "", "not built yet"},
+		{"upgrade*", "allow-experimental-upgrades", "", "which version it may be was decided when the bundle was built"},
+		{"upgrade*", "allow-release-candidate-upgrades", "", "which version it may be was decided when the bundle was built"},
+		{"upgrade apply phase*", "*", "", "see the command"},
+		{"upgrade node phase*", "*", "", "see the command"},
+		{"upgrade*", "config", "", "flags say all that an UpgradeConfiguration says; the cluster's own configuration is in the cluster"},
+		{"upgrade*", "print-config", "", "kubectl -n kube-system get configmap kubeadm-config -o yaml"},
+		{"upgrade apply phase*", "", "", "an upgrade that fails goes back as a whole, so it is run as a whole; --skip-phases leaves parts out, and a second run goes on where the first ended"},
+		{"upgrade node phase*", "", "", "an upgrade that fails goes back as a whole, so it is run as a whole; --skip-phases leaves parts out, and a second run goes on where the first ended"},
 	}
 }
 

@@ -277,9 +277,6 @@ func differences(list []verdict, versions []string) []string {
 	var out []string
 	for _, k := range order {
 		cmds := commands[k]
-		if k.flag != "" && strings.HasPrefix(cmds[0], "upgrade") && k.why == "not built yet" {
-			continue // said by the command
-		}
 		what := strings.Join(cmds, ", ")
 		if len(cmds) > 6 {
 			what = strings.Join(cmds[:3], ", ") + fmt.Sprintf(" and %d more", len(cmds)-3)

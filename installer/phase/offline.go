@@ -75,7 +75,7 @@ func (Preflight) offline(ctx context.Context, s *State, r host.Reader) ([]step.S
 	in := &inspection{s: s, r: r, facts: f, contract: c}
 	in.own(ctx)
 	for _, check := range []func(context.Context){
-		in.privileged, in.arch, in.version, in.knobs, in.images, in.included, in.manifests, in.etcdDir, in.credentials,
+		in.privileged, in.arch, in.version, in.knobs, in.images, in.included, in.manifests, in.etcdDir, in.externalEtcd, in.credentials,
 	} {
 		check(ctx)
 	}

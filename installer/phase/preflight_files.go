@@ -3,6 +3,7 @@ package phase
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -188,9 +189,8 @@ func (in *inspection) credentials(ctx context.Context) {
 	}
 	found, err := in.s.readCerts(c, specs, in.r)
 	in.misfits(err)
-	if c.ExternalCA {
-		in.externalCA(c, specs, found)
-	}
+	in.externalCA(c, specs, found)
+	in.externalKubeconfigs(c, n, found["ca"])
 	_, _, err = readServiceAccount(c, in.r)
 	in.misfits(err)
 	for _, k := range manifests.Kubeconfigs(c, n) {
@@ -221,6 +221,64 @@ func (in *inspection) externalCA(c *manifests.Cluster, specs []manifests.CertSpe
 			in.failAdvise(fileCheck("FileAvailable", crt), "put it there, or put the CA's key beside the CA",
 				"%s is missing, and the key of its CA is not on this host to make it", crt)
 		}
+	}
+}
+
+// externalKubeconfigs: the same of the certificates in kubeconfigs.
+func (in *inspection) externalKubeconfigs(c *manifests.Cluster, n *manifests.Node, ca *pki.Pair) {
+	if ca == nil || ca.Key != nil {
+		return
+	}
+	for _, k := range manifests.Kubeconfigs(c, n) {
+		if exists(in.r, k.Path) || k.Name == "super-admin" && exists(in.r, adminConf) || !in.s.makes("kubeconfig", k.Name) {
+			continue
+		}
+		in.failAdvise(fileCheck("FileAvailable", k.Path), "./install certs generate-csr makes one that lacks only its certificate; or put the CA's key beside the CA",
+			"%s is missing, and the key of its CA (%s) is not on this host to sign its certificate", k.Path, path.Join(c.CertificatesDir, "ca.key"))
+	}
+}
+
+// externalEtcd looks at the files with which the API server is to reach an etcd that others run. Whether that etcd takes them, only it knows.
+func (in *inspection) externalEtcd(context.Context) {
+	if in.s.Init == nil || in.s.Init.Cluster.Etcd.External == nil {
+		return
+	}
+	const check = "ExternalEtcdClientCertificates" // kubeadm's name
+	x := in.s.Init.Cluster.Etcd.External
+	read := func(field, p string) []byte {
+		if p == "" {
+			return nil
+		}
+		data, err := in.r.ReadFile(p)
+		if err != nil {
+			in.failAdvise(check, "copy it from where the etcd was made", "etcd.external.%s: %v", field, err)
+		}
+		return data
+	}
+	caPEM, certPEM, keyPEM := read("caFile", x.CAFile), read("certFile", x.CertFile), read("keyFile", x.KeyFile)
+	var ca *x509.Certificate
+	if caPEM != nil {
+		list, err := pki.ParseCertificates(caPEM)
+		if err != nil {
+			in.failAdvise(check, "", "etcd.external.caFile %s: %v", x.CAFile, err)
+		} else {
+			ca = list[0]
+		}
+	}
+	if certPEM == nil || keyPEM == nil {
+		return
+	}
+	pair, err := pki.Parse(certPEM, keyPEM)
+	if err != nil {
+		in.failAdvise(check, "copy both files of one pair", "etcd.external.certFile %s: %v", x.CertFile, err)
+		return
+	}
+	if err := pki.CheckClient(pair.Cert, in.s.Now); err != nil {
+		in.failAdvise(check, "have a client certificate made by who runs the etcd", "etcd.external.certFile %s: %v", x.CertFile, err)
+	}
+	if ca != nil && pair.Cert.CheckSignatureFrom(ca) != nil {
+		in.warn(check, "that is right only where the etcd trusts another CA for clients than the one that signed its own certificate",
+			"%s is not signed by the CA in %s", x.CertFile, x.CAFile)
 	}
 }
 

@@ -70,6 +70,19 @@ func Check(p, ca *Pair, s Spec, now time.Time) error {
 	return nil
 }
 
+// CheckClient says whether a certificate serves a client now, whoever signed it and whatever it is called.
+func CheckClient(c *x509.Certificate, now time.Time) error {
+	switch {
+	case now.Before(c.NotBefore):
+		return fmt.Errorf("not valid before %s, and it is %s: is the clock right?", stamp(c.NotBefore), stamp(now))
+	case now.After(c.NotAfter):
+		return fmt.Errorf("expired %s", stamp(c.NotAfter))
+	case len(c.ExtKeyUsage) > 0 && !slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageClientAuth) && !slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny):
+		return fmt.Errorf("lacks the extended key usage %s", UsageName(x509.ExtKeyUsageClientAuth))
+	}
+	return nil
+}
+
 func check(c *x509.Certificate, ca *Pair, s Spec, now time.Time) error {
 	if now.Before(c.NotBefore) {
 		return fmt.Errorf("not valid before %s, and it is %s: is the clock right?", stamp(c.NotBefore), stamp(now))
