@@ -214,6 +214,29 @@ func Eventually(t *testing.T, patience time.Duration, f func() error) {
 	}
 }
 
+// AwaitStartedSince waits until every container, of all nodes or of those given, is ready and has started after a moment. Old states are believed until
+// the kubelets have reported. Restarts say less than that: who removes a pod's containers lets them count from nought.
+func (s *Suite) AwaitStartedSince(t *testing.T, moment time.Time, nodes ...string) {
+	t.Helper()
+	moment = moment.Truncate(time.Second) // a container's start has seconds
+	Eventually(t, 3*time.Minute, func() error {
+		if err := s.Cluster.Healthy(t.Context()); err != nil {
+			return err
+		}
+		for _, p := range Get[corev1.PodList](t, s, "pods", "--all-namespaces").Items {
+			if len(nodes) > 0 && !slices.Contains(nodes, p.Spec.NodeName) {
+				continue
+			}
+			for _, c := range p.Status.ContainerStatuses {
+				if !c.Ready || c.State.Running == nil || c.State.Running.StartedAt.Time.Before(moment) {
+					return fmt.Errorf("container %s of %s/%s: ready %v, %+v; want it started after %v", c.Name, p.Namespace, p.Name, c.Ready, c.State, moment)
+				}
+			}
+		}
+		return nil
+	})
+}
+
 // BareHost makes a host with the bundle on it for one test, and takes it away afterwards.
 func (s *Suite) BareHost(t *testing.T, name string, rt hosts.Runtime) *hosts.Host {
 	t.Helper()

@@ -50,6 +50,9 @@ func Test(t *testing.T, s *suite.Suite) {
 	atBoot(t, s, h)
 	saysSo(t, h)
 	sh(t, h, "mv /root/away /root/"+s.Bundle.Folder)
+	if err := s.Cluster.AwaitReady(t.Context()); err != nil { // its kubelet has just been started anew
+		t.Fatal(err)
+	}
 	ready.Test(t, s)
 	airgap.Counters(t, s)
 	airgap.Events(t, s)
@@ -82,6 +85,7 @@ func atBoot(t *testing.T, s *suite.Suite, h *hosts.Host) {
 	if out := sh(t, h, commandsOf(h).list); out != "" {
 		t.Fatalf("images are left: %s", out)
 	}
+	cut := time.Now()
 	if err := h.Reboot(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -95,6 +99,7 @@ func atBoot(t *testing.T, s *suite.Suite, h *hosts.Host) {
 	if loaded == 0 || kubelet == 0 || loaded > kubelet {
 		t.Errorf("the images were loaded at %dµs after boot, the kubelet started at %dµs: want it after", loaded, kubelet)
 	}
+	s.AwaitStartedSince(t, cut, h.Name)
 	if err := s.Cluster.AwaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
