@@ -18,12 +18,17 @@ type EtcdSaver interface {
 type EtcdSave struct {
 	Conn EtcdConn
 	File string
+	// Anew takes another one where the file is there.
+	Anew bool
 }
 
 func (s EtcdSave) String() string { return "save a snapshot of etcd to " + s.File }
 
-// Satisfied if the file is there: it is whole then. Whoever wants another one gives another name.
+// Satisfied if the file is there: it is whole then.
 func (s EtcdSave) Satisfied(context.Context, *Target) (bool, error) {
+	if s.Anew {
+		return false, nil
+	}
 	_, err := os.Stat(s.File)
 	return err == nil, ignoreNotExist(err)
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // integrationPackages are the packages whose tests start real daemons, or ask real programs what they know.
-var integrationPackages = []string{"./runtime/...", "./installer/cluster/...", "./installer/step/...", "./release"}
+var integrationPackages = []string{"./runtime/...", "./installer/cluster/...", "./installer/etcd/...", "./installer/step/...", "./release"}
 
 // integrationCmd runs the tests that talk to real daemons. The daemons are the programs of the hosts' root trees and those built from
 // modules; nothing is installed or started on the machine itself.
