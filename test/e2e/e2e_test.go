@@ -28,6 +28,7 @@ import (
 	"kubebundle/test/e2e/reboot"
 	"kubebundle/test/e2e/reset"
 	"kubebundle/test/e2e/sealed"
+	"kubebundle/test/e2e/snapshot"
 	"kubebundle/test/e2e/suite"
 	"kubebundle/test/e2e/suitekubeadm"
 	"kubebundle/test/e2e/tokens"
@@ -59,6 +60,7 @@ var behaviours = []struct {
 	{"sealed", sealed.Test},
 	{"diskfull", diskfull.Test},
 	{"powercut", powercut.Test},
+	{"snapshot", snapshot.Test},
 	{"reset", reset.Test},
 }
 
