@@ -14,6 +14,9 @@ func JoinControlPlane() []phase.Phase { return phase.JoinControlPlanePhases() }
 // RestoreEtcd is `install etcd snapshot restore`, top to bottom.
 func RestoreEtcd(r phase.RestoreEtcd) []phase.Phase { return phase.RestoreEtcdPhases(r) }
 
+// RenewTimer is `install certs renew --timer`.
+func RenewTimer(p phase.RenewTimer) []phase.Phase { return []phase.Phase{p} }
+
 // RenewCerts is `install certs renew`: new certificates, then the pods that read them.
 func RenewCerts(r phase.RenewCerts) []phase.Phase {
 	return []phase.Phase{r, phase.RestartStaticPods{CertDir: r.CertDir}}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -129,15 +130,39 @@ func residual(d time.Duration) string {
 const validityWarning = `warning: certificates that live %s cannot be revoked before: Kubernetes checks no revocation list, so whoever gets hold of a key keeps its rights until then (kubeadm's are valid for a year)
 `
 
+// shortWarning is said before certificates are made that end sooner than people look.
+const shortWarning = `warning: certificates that live %s stop this control plane when they end, unless they are renewed before: install certs renew all --timer lets the node do it
+`
+
+// warnValidity says what it means that certificates live longer, or much shorter, than Kubernetes' own. 0 is theirs.
+func (a *app) warnValidity(d time.Duration) {
+	const day = 24 * time.Hour
+	switch {
+	case d > 365*day:
+		a.say(validityWarning, residual(d))
+	case d > 0 && d < 90*day:
+		a.say(shortWarning, residual(d))
+	}
+}
+
 func (a *app) certsRenew() *cobra.Command {
 	p := phase.RenewCerts{}
 	var dryRun bool
+	var timer string
 	cmd := &cobra.Command{
-		Use: "renew all|NAME…", Short: "Renew certificates and start what reads them anew", Args: someArgs(1, -1, "all, or names of certificates"),
+		Use: "renew all|NAME…", Short: "Renew certificates and start what reads them anew",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if timer != "" {
+				return nil // all
+			}
+			return someArgs(1, -1, "all, or names of certificates")(cmd, args)
+		},
 		ValidArgs: append([]string{"all"}, phase.RenewableNames()...),
 		Long: "Renew certificates: same names, same usages, new keys, signed by the CAs on this host. The API server need not run.\n\n" +
 			"Then the static pods that read them are started anew, one after the other, each when the one before is Ready. On a cluster of one\n" +
 			"control plane the API is away for a part of that time, about a minute each. A copy of admin.conf (~/.kube/config) is to be copied again.\n\n" +
+			"With --timer nothing is renewed now: the node looks every day and renews what ends within a month (--within), or within a third of the\n" +
+			"certificates' life if that is less, with a copy of this program that it keeps. --timer=off takes that away, and so does reset.\n\n" +
 			"Names: all, " + strings.Join(phase.RenewableNames(), ", "),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if p.Within < 0 || p.Validity < 0 {
@@ -149,17 +174,35 @@ func (a *app) certsRenew() *cobra.Command {
 				}
 			}
 			p.Names = args
-			if p.Validity > 365*24*time.Hour {
-				a.say(validityWarning, residual(p.Validity))
+			a.warnValidity(p.Validity)
+			if timer != "" {
+				return a.renewTimer(cmd.Context(), p, timer, dryRun)
 			}
 			return a.tend(cmd.Context(), "certs renew", installer.RenewCerts(p), nil, dryRun)
 		},
 	}
 	certDirFlag(cmd, &p.CertDir)
 	cmd.Flags().DurationVar(&p.Within, "within", 0, "renew only what ends within this `time`, as in 720h; 0 renews whatever is named")
-	cmd.Flags().DurationVar(&p.Validity, "cert-validity", 0, "`time` that the new certificates live, at most as long as their CA (default: a year)")
+	cmd.Flags().DurationVar(&p.Validity, "cert-validity", 0, "`time` that the new certificates live, at most as long as their CA (default: as long as the ones before)")
+	cmd.Flags().StringVar(&timer, "timer", "", "`on|off`: let the node renew by itself, every day what is about to end")
+	cmd.Flags().Lookup("timer").NoOptDefVal = "on"
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be done, and do nothing")
 	return cmd
+}
+
+// renewTimer is `certs renew --timer`.
+func (a *app) renewTimer(ctx context.Context, p phase.RenewCerts, timer string, dryRun bool) error {
+	if timer != "on" && timer != "off" {
+		return usagef("write --timer or --timer=off", "--timer %q: neither on nor off", timer)
+	}
+	if len(p.Names) == 0 {
+		p.Names = []string{"all"}
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	return a.tend(ctx, "certs renew --timer", installer.RenewTimer(phase.RenewTimer{RenewCerts: p, Off: timer == "off", Program: program}), nil, dryRun)
 }
 
 // tend runs a workflow that needs no bundle, on a node that stands. fill completes the state.

@@ -93,6 +93,7 @@ func (a *app) initLike(use, short string, args cobra.PositionalArgs, only func(a
 				return usagef("give --upload-certs as well", "--certificate-key: nothing is sealed with it, since no certificates are uploaded")
 			}
 			s := a.state(n, configureRuntime)
+			a.warnValidity(cfg.Cluster.CertificateValidityPeriod.Duration)
 			s.Init = cfg
 			if err := a.offline(n, s); err != nil {
 				return err
@@ -183,6 +184,7 @@ func (a *app) joinLike(use, short string, args cobra.PositionalArgs, onePhase bo
 			}
 			socket = cfg.NodeRegistration.CRISocket
 			s := a.state(n, configureRuntime)
+			a.warnValidity(cfg.CertValidity)
 			s.Join = cfg
 			if err := a.offline(n, s); err != nil {
 				return err

@@ -43,6 +43,7 @@ type Join struct {
 	NodeIP       net.IP
 	CACertPath   string            // /etc/kubernetes/pki/ca.crt
 	ControlPlane *JoinControlPlane // nil for a worker; else AdvertiseAddress and BindPort are set
+	CertValidity time.Duration     // of this control plane's certificates; 0 means what the cluster's configuration says
 	SkipPhases   []string
 	PatchesDir   string
 	Timeouts     Timeouts

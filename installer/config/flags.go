@@ -16,7 +16,8 @@ type InitFlags struct {
 	CertSANs                []string
 	CertificatesDir         string
 	CertificateKey          string
-	Config                  string // path of a file; excludes the flags that the file can say
+	CertValidity            time.Duration // ours: no configuration before v1beta4 can say it
+	Config                  string        // path of a file; excludes the flags that the file can say
 	ControlPlaneEndpoint    string
 	CRISocket               string
 	DryRun                  bool
@@ -46,6 +47,7 @@ func (f *InitFlags) AddFlags(fs *pflag.FlagSet) {
 	fs.Int32Var(&f.BindPort, "apiserver-bind-port", DefaultBindPort, "TCP port of the API server")
 	fs.StringSliceVar(&f.CertSANs, "apiserver-cert-extra-sans", nil, "more IP addresses and DNS names for the API server's certificate")
 	fs.StringVar(&f.CertificatesDir, "cert-dir", DefaultCertificatesDir, "`directory` of the certificates")
+	certValidityFlag(fs, &f.CertValidity)
 	fs.StringVar(&f.CertificateKey, "certificate-key", "", "key (64 hex `digits`) that encrypts the control plane's certificates in the kubeadm-certs Secret")
 	fs.StringVar(&f.ControlPlaneEndpoint, "control-plane-endpoint", "", "stable `address` of the control plane: host or host:port, IP address or DNS name")
 	fs.StringVar(&f.FeatureGates, "feature-gates", "", "feature gates as `name=true|false`, separated by commas")
@@ -62,11 +64,17 @@ func (f *InitFlags) AddFlags(fs *pflag.FlagSet) {
 	addNodeFlags(fs, &f.Config, &f.CRISocket, &f.NodeName, &f.PatchesDir, &f.DryRun, &f.IgnorePreflightErrors, &f.SkipPhases)
 }
 
+// certValidityFlag may stand beside --config, which can say it since v1beta4 only.
+func certValidityFlag(fs *pflag.FlagSet, to *time.Duration) {
+	fs.DurationVar(to, "cert-validity", 0, "`time` that this control plane's certificates live, at most as long as their CA (default: what the configuration says, else a year)")
+}
+
 // JoinFlags are the flags of `join`; the endpoint is its argument.
 type JoinFlags struct {
 	AdvertiseAddress         string
 	BindPort                 int32
 	CertificateKey           string
+	CertValidity             time.Duration
 	Config                   string
 	ControlPlane             bool
 	CRISocket                string
@@ -90,6 +98,7 @@ func (f *JoinFlags) AddFlags(fs *pflag.FlagSet) {
 	f.set = fs
 	fs.StringVar(&f.AdvertiseAddress, "apiserver-advertise-address", "", "with --control-plane: `IP` address that this node's API server advertises")
 	fs.Int32Var(&f.BindPort, "apiserver-bind-port", DefaultBindPort, "with --control-plane: TCP port of this node's API server")
+	certValidityFlag(fs, &f.CertValidity)
 	fs.StringVar(&f.CertificateKey, "certificate-key", "", "with --control-plane: key (64 hex `digits`) of the kubeadm-certs Secret, as init printed it")
 	fs.BoolVar(&f.ControlPlane, "control-plane", false, "make this node another control plane")
 	fs.StringVar(&f.DiscoveryFile, "discovery-file", "", "`path` of a kubeconfig with the cluster's address and CA")
@@ -167,7 +176,7 @@ func addNodeFlags(fs *pflag.FlagSet, config, criSocket, nodeName, patches *strin
 // (cmd/kubeadm/app/apis/kubeadm/validation), with what our commands have in addition.
 func withConfig(name string) bool {
 	allowed := []string{
-		"config", "ignore-preflight-errors", "dry-run", "kubeconfig", "kubeconfig-dir", "node-name", "upload-certs", "output",
+		"cert-validity", "config", "ignore-preflight-errors", "dry-run", "kubeconfig", "kubeconfig-dir", "node-name", "upload-certs", "output",
 		"print-join-command", "rootfs", "yes", "help",
 	}
 	return slices.Contains(allowed, name) || strings.HasPrefix(name, "skip-")

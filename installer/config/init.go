@@ -59,6 +59,9 @@ func LoadInit(f *InitFlags, read ReadFile, env Environment) (*Init, error) {
 	}
 	c.NodeRegistration.Name = override(f.NodeName, c.NodeRegistration.Name)
 	c.NodeRegistration.IgnorePreflightErrors = nil // said once, in IgnorePreflightErrors
+	if f.CertValidity != 0 {
+		c.Cluster.CertificateValidityPeriod = &metav1.Duration{Duration: f.CertValidity}
+	}
 	c.setDefaults(env, &p)
 	c.validate(&p)
 	if err := p.err(); err != nil {

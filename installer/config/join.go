@@ -40,11 +40,18 @@ func LoadJoin(f *JoinFlags, args []string, read ReadFile, env Environment) (*Joi
 		Timeouts:              timeouts(file.Timeouts, &p),
 		IgnorePreflightErrors: names(f.IgnorePreflightErrors, file.NodeRegistration.IgnorePreflightErrors),
 		DryRun:                f.DryRun || file.DryRun,
+		CertValidity:          f.CertValidity,
 	}
 	c.NodeRegistration.Name = override(f.NodeName, c.NodeRegistration.Name)
 	c.NodeRegistration.IgnorePreflightErrors = nil
 	c.setDefaults(env, &p)
 	c.validate(&p)
+	switch {
+	case f.CertValidity < 0:
+		p.add("cert-validity", "%s is not a validity", f.CertValidity)
+	case f.CertValidity > 0 && c.ControlPlane == nil:
+		p.add("cert-validity", "a worker has no certificates of its own making: its kubelet's comes from the cluster")
+	}
 	if err := p.err(); err != nil {
 		return nil, err
 	}

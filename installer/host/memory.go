@@ -27,6 +27,7 @@ type Memory struct {
 	mu       sync.Mutex
 	nodes    map[string]*node
 	units    map[string]*UnitState
+	loaded   map[string]bool // units that came with a file, and go with it
 	mounts   []string
 	commands []Command
 	unitLog  []string
@@ -184,12 +185,26 @@ func (m *Memory) DaemonReload(context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.unitLog = append(m.unitLog, "daemon-reload")
+	if m.loaded == nil {
+		m.loaded = map[string]bool{}
+	}
+	here := map[string]bool{}
 	for name, n := range m.nodes {
 		for _, dir := range unitDirs {
 			unit, ok := strings.CutPrefix(name, dir+"/")
-			if ok && !strings.Contains(unit, "/") && n.mode.IsRegular() && m.units[unit] == nil {
-				m.units[unit] = &UnitState{Exists: true, Sub: "dead"}
+			if !ok || strings.Contains(unit, "/") || !n.mode.IsRegular() {
+				continue
 			}
+			here[unit] = true
+			if m.units[unit] == nil {
+				m.units[unit], m.loaded[unit] = &UnitState{Exists: true, Sub: "dead"}, true
+			}
+		}
+	}
+	for unit := range m.loaded {
+		if !here[unit] && !m.units[unit].Active {
+			delete(m.units, unit)
+			delete(m.loaded, unit)
 		}
 	}
 	return nil

@@ -82,6 +82,9 @@ func (Discovery) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step
 			c.Images[img.Component] = img.Ref
 		}
 	}
+	if s.Join.CertValidity > 0 {
+		c.CertificateValidity = s.Join.CertValidity
+	}
 	s.ClusterInfo, s.Cluster, s.KubeletCM = info, c, kubelet
 	if err := s.checkName(limit, n, r); err != nil {
 		return nil, err

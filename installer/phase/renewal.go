@@ -29,7 +29,7 @@ type RenewCerts struct {
 	Names   []string // of manifests.RenewableCertificates, or "all"
 	// Within leaves certificates alone that are valid for longer than this; 0 renews whatever was named.
 	Within   time.Duration
-	Validity time.Duration // 0: a year
+	Validity time.Duration // 0: as long as the one before
 }
 
 // Name is kubeadm's command.

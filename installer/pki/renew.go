@@ -41,11 +41,24 @@ func algorithmOf(c *x509.Certificate) Algorithm {
 	return RSA2048
 }
 
-// Renew makes the successor of a certificate with a new key. Validity 0 means DefaultValidity.
+// Renew makes the successor of a certificate with a new key. Validity 0 means as long as the old one: whoever chose how long certificates
+// live chose it for their successors too.
 func Renew(ca *Pair, old *x509.Certificate, now time.Time, validity time.Duration) (*Pair, error) {
+	if validity == 0 {
+		validity = lifetime(ca, old)
+	}
 	s := SpecOf(old)
 	s.NotBefore, s.Validity = now, validity
 	return NewLeaf(ca, s)
+}
+
+// lifetime is how long a certificate was made to live. One that ends with its CA was cut short by it, so what was meant is not known.
+func lifetime(ca *Pair, old *x509.Certificate) time.Duration {
+	d := old.NotAfter.Sub(old.NotBefore)
+	if !old.NotAfter.Before(ca.Cert.NotAfter) {
+		d = max(d, DefaultValidity)
+	}
+	return d
 }
 
 // Request is a certificate signing request with the key that it was made for.

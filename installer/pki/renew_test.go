@@ -56,3 +56,40 @@ func TestRequest(t *testing.T) {
 		t.Errorf("key: %v", key)
 	}
 }
+
+func TestRenewKeepsTheLife(t *testing.T) {
+	ca := newCA(t, "kubernetes")
+	for name, c := range map[string]struct{ made, asked, want time.Duration }{
+		"two years":               {2 * pki.DefaultValidity, 0, 2 * pki.DefaultValidity},
+		"a week":                  {168 * time.Hour, 0, 168 * time.Hour},
+		"something else is asked": {168 * time.Hour, 24 * time.Hour, 24 * time.Hour},
+	} {
+		s := serverSpec()
+		s.Validity = c.made
+		old, err := pki.NewLeaf(ca, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		renewed, err := pki.Renew(ca, old.Cert, now(), c.asked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := renewed.Cert.NotAfter.Sub(renewed.Cert.NotBefore); got != c.want {
+			t.Errorf("%s: the successor lives %s, want %s", name, got, c.want)
+		}
+	}
+	// One that was cut short by the end of its CA says nothing about what was meant.
+	s := serverSpec()
+	s.NotBefore = ca.Cert.NotAfter.Add(-time.Hour)
+	old, err := pki.NewLeaf(ca, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	renewed, err := pki.Renew(ca, old.Cert, now(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := renewed.Cert.NotAfter.Sub(renewed.Cert.NotBefore); got != pki.DefaultValidity {
+		t.Errorf("the successor of one that ended with its CA lives %s", got)
+	}
+}

@@ -60,6 +60,12 @@ func Test(t *testing.T, s *suite.Suite) {
 	if r := s.MustInstall(t, host, "certs", "renew", "all", "--within", "720h"); !strings.Contains(r.Stderr, "nothing to do") {
 		t.Errorf("again: it says:\n%s", r.Stderr)
 	}
+	// By itself: the timer's service runs the program that the node keeps, and finds nothing that is about to end. The reset behaviour wants it gone.
+	s.MustInstall(t, host, "certs", "renew", "--timer")
+	out, err := host.Output(t.Context(), "sh", "-c", "systemctl is-active kubebundle-certs.timer && systemctl start kubebundle-certs.service && journalctl -o cat -u kubebundle-certs.service")
+	if err != nil || !strings.Contains(out, "nothing to do") {
+		t.Errorf("the timer's service: %v\n%s", err, out)
+	}
 	if r := s.MustInstall(t, host, "certs", "check-expiration"); !strings.Contains(r.Stdout, "364d") {
 		t.Errorf("check-expiration says:\n%s", r.Stdout)
 	}

@@ -3,6 +3,7 @@
 package snapshot
 
 import (
+	"context"
 	"fmt"
 	"path"
 	"strings"
@@ -25,7 +26,7 @@ func Test(t *testing.T, s *suite.Suite) {
 	host := s.Server()
 	shell := func(command string) string {
 		t.Helper()
-		out, err := host.Output(t.Context(), "sh", "-c", command)
+		out, err := host.Output(context.WithoutCancel(t.Context()), "sh", "-c", command) // also when the test has ended
 		if err != nil {
 			t.Fatal(err)
 		}
