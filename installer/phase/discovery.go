@@ -211,7 +211,7 @@ func (s *State) checkKubeletConfig(ctx context.Context, r host.Reader) error {
 	}
 	applyIgnores(found, s.Join.IgnorePreflightErrors)
 	s.Problems = append(s.Problems, found...)
-	if len(ofLevel(found, LevelError)) > 0 {
+	if len(refusing(found)) > 0 {
 		return &PreflightError{Problems: found}
 	}
 	return nil

@@ -29,7 +29,7 @@ func (Preflight) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step
 			s.log().Warn(p.String())
 		}
 	}
-	if len(ofLevel(problems, LevelError)) > 0 {
+	if len(refusing(problems)) > 0 {
 		return nil, &PreflightError{Problems: problems}
 	}
 	return nil, s.checkPayload(ctx)

@@ -44,12 +44,13 @@ type PreflightError struct {
 }
 
 // Errors are the problems that refuse.
-func (e *PreflightError) Errors() []Problem { return ofLevel(e.Problems, LevelError) }
+func (e *PreflightError) Errors() []Problem { return refusing(e.Problems) }
 
-func ofLevel(in []Problem, l Level) []Problem {
+// refusing are the errors that nobody ignores.
+func refusing(in []Problem) []Problem {
 	var out []Problem
 	for _, p := range in {
-		if p.Level == l && !p.Ignored {
+		if p.Level == LevelError && !p.Ignored {
 			out = append(out, p)
 		}
 	}

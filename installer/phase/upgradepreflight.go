@@ -41,7 +41,7 @@ func (UpgradePreflight) Plan(ctx context.Context, s *State, r host.Reader) ([]st
 			s.log().Warn(p.String())
 		}
 	}
-	if len(ofLevel(problems, LevelError)) > 0 {
+	if len(refusing(problems)) > 0 {
 		return nil, &PreflightError{Problems: problems}
 	}
 	return nil, s.checkPayload(ctx)
@@ -62,7 +62,7 @@ func CheckUpgrade(ctx context.Context, s *State, r host.Reader) ([]Problem, erro
 	in.arch(ctx)
 	if len(in.problems) > 0 { // who may not read this host cannot look further
 		applyIgnores(in.problems, s.Upgrade.IgnorePreflightErrors)
-		if len(ofLevel(in.problems, LevelError)) > 0 {
+		if len(refusing(in.problems)) > 0 {
 			return in.problems, nil
 		}
 	}
@@ -378,7 +378,7 @@ func (in *upgradeInspection) otherNodes(ctx context.Context) error {
 // settings are the cluster's, judged by what the new version knows.
 func (in *upgradeInspection) settings(context.Context) error {
 	u, c := in.u, in.s.Cluster
-	in.inspection.args("the kubelet's flags in "+kubeletDir+"/kubeadm-flags.env", release.Kubelet, u.registration.KubeletExtraArgs)
+	in.args("the kubelet's flags in "+kubeletDir+"/kubeadm-flags.env", release.Kubelet, u.registration.KubeletExtraArgs)
 	if u.docs.kubelet != nil {
 		found, err := in.s.kubeletConfigProblems()
 		if err != nil {
@@ -403,7 +403,7 @@ func (in *upgradeInspection) settings(context.Context) error {
 		for _, a := range comp.args {
 			list = append(list, config.Arg(a))
 		}
-		in.inspection.args(comp.where+" in ConfigMap kube-system/kubeadm-config", string(comp.program), list)
+		in.args(comp.where+" in ConfigMap kube-system/kubeadm-config", string(comp.program), list)
 	}
 	// Gates of kubeadm's own that are gone are dropped: what they asked for is decided by now.
 	for name, on := range c.FeatureGates {

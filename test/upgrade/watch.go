@@ -60,7 +60,7 @@ func ready(ctx context.Context, client *http.Client, url string) bool {
 	if err != nil {
 		return false
 	}
-	defer resp.Body.Close() //nolint:errcheck // only its status is asked for
+	defer resp.Body.Close()
 	return resp.StatusCode == http.StatusOK
 }
 
