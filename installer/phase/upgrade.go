@@ -109,6 +109,7 @@ const (
 	UpgradeLogs  = upgradeDir + "/logs" // what components said that did not come up
 	servicePath  = systemdDir + "/" + kubeletUnit
 	etcdSnapshot = backupDir + "/etcd.db"
+	restoreMark  = upgradeDir + "/restore-etcd" // the way back has begun and takes etcd's data back too
 )
 
 // pendingUpgrade says that an upgrade has begun, and how the way back goes. It is written when everything that the way back needs is there, and
@@ -165,6 +166,16 @@ func (e *PendingError) Hint() string {
 	return fmt.Sprintf("finish it with the bundle of %s, or go back: ./install upgrade rollback", e.To)
 }
 
+// CutOffError says that a way back has not come to its end: from there no way leads on.
+type CutOffError struct{}
+
+func (*CutOffError) Error() string {
+	return "the way back of an upgrade was cut off on this node while it took the data of etcd back"
+}
+
+// Hint says how to finish it.
+func (*CutOffError) Hint() string { return "first: ./install upgrade rollback" }
+
 // HasControlPlane reports whether this host runs static pods of a control plane.
 func HasControlPlane(r host.Reader) bool {
 	return exists(r, path.Join(manifestsDir, string(release.APIServer)+".yaml"))
@@ -187,6 +198,9 @@ func (u *Upgrade) look(ctx context.Context, s *State, r host.Reader) error {
 	target := release.Tag(s.version())
 	if u.pending != nil && u.pending.To != target {
 		return &PendingError{From: u.pending.From, To: u.pending.To, Bundle: target}
+	}
+	if exists(r, restoreMark) {
+		return &CutOffError{}
 	}
 	u.controlPlane = HasControlPlane(r)
 	if u.pending != nil {
@@ -434,7 +448,7 @@ func (u *Upgrade) address(n *manifests.Node, c *manifests.Cluster, f host.Facts,
 		}
 		return nil
 	}
-	pod, err := u.readPod(string(release.APIServer), r)
+	pod, err := u.oldPod(string(release.APIServer), r)
 	if err != nil {
 		return err
 	}
@@ -452,7 +466,7 @@ func (u *Upgrade) address(n *manifests.Node, c *manifests.Cluster, f host.Facts,
 		return nil
 	}
 	// A member that joined others knows them from its manifest.
-	if pod, err = u.readPod(string(release.Etcd), r); err != nil {
+	if pod, err = u.oldPod(string(release.Etcd), r); err != nil {
 		return err
 	}
 	if args = podArgs(pod); args["initial-cluster-state"] == "existing" {
@@ -470,7 +484,7 @@ func (u *Upgrade) oldManifest(component string, r host.Reader) ([]byte, error) {
 	return r.ReadFile(p)
 }
 
-func (u *Upgrade) readPod(component string, r host.Reader) (*corev1.Pod, error) {
+func (u *Upgrade) oldPod(component string, r host.Reader) (*corev1.Pod, error) {
 	data, err := u.oldManifest(component, r)
 	if err != nil {
 		return nil, fmt.Errorf("read this node's control plane: %w", err)

@@ -199,14 +199,14 @@ func TestUpgradeRefuses(t *testing.T) {
 		}, "[ControlPlaneHealth] kube-scheduler on node node1 is not Ready"},
 		{"flag", upgradeTo, func(t *testing.T, _ *host.Memory, srv *clustertest.Server, _ *State) {
 			t.Helper()
-			cm := srv.Get(kubeSystem+"configmaps/kubeadm-config")
+			cm := srv.Get(kubeSystem + "configmaps/kubeadm-config")
 			data := cm["data"].(clustertest.Object)
 			data["ClusterConfiguration"] = strings.Replace(data["ClusterConfiguration"].(string), "apiServer: {}", "apiServer:\n  extraArgs: [{name: nonsense, value: x}]", 1)
 			srv.Put(kubeSystem+"configmaps/kubeadm-config", cm)
 		}, "kube-apiserver flag --nonsense"},
 		{"repository", upgradeTo, func(t *testing.T, _ *host.Memory, srv *clustertest.Server, _ *State) {
 			t.Helper()
-			cm := srv.Get(kubeSystem+"configmaps/kubeadm-config")
+			cm := srv.Get(kubeSystem + "configmaps/kubeadm-config")
 			data := cm["data"].(clustertest.Object)
 			data["ClusterConfiguration"] = strings.Replace(data["ClusterConfiguration"].(string), "registry.k8s.io", "registry.site/k8s", 1)
 			srv.Put(kubeSystem+"configmaps/kubeadm-config", cm)
@@ -259,7 +259,7 @@ func TestUpgradeKeepsTheDNS(t *testing.T) {
 	for _, changed := range []bool{false, true} {
 		m, srv := upgradable(t)
 		if changed {
-			cm := srv.Get(kubeSystem+"configmaps/coredns")
+			cm := srv.Get(kubeSystem + "configmaps/coredns")
 			cm["data"] = clustertest.Object{"Corefile": ".:53 { forward . 10.0.0.1 }\n"}
 			srv.Put(kubeSystem+"configmaps/coredns", cm)
 		}
@@ -371,7 +371,7 @@ func TestUpgradeBack(t *testing.T) {
 		if diff := cmp.Diff(before, after); diff != "" {
 			t.Fatalf("after %d steps and the way back (-before +after):\n%s", most, diff)
 		}
-		now := srv.Get(kubeSystem+"configmaps/kubeadm-config")
+		now := srv.Get(kubeSystem + "configmaps/kubeadm-config")
 		if diff := cmp.Diff(config["data"], now["data"]); diff != "" {
 			t.Fatalf("after %d steps and the way back, kubeadm-config (-before +after):\n%s", most, diff)
 		}

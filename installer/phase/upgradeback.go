@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/util/version"
 
 	"kubebundle/installer/host"
 	"kubebundle/installer/step"
@@ -17,13 +20,15 @@ import (
 // UpgradeBackPhases is the way back from an upgrade that did not succeed, top to bottom. It goes by the note that the upgrade left, needs no bundle,
 // and may itself be cut off and begun again.
 func UpgradeBackPhases() []Phase {
-	return []Phase{
-		keepLogs{},
-		putFilesBack{},
+	out := []Phase{keepLogs{}, putFilesBack{}}
+	for _, p := range RestoreEtcdPhases(RestoreEtcd{File: etcdSnapshot, AnyCluster: true}) {
+		out = append(out, etcdBack{p})
+	}
+	return append(out,
 		awaitOld{},
 		putObjectsBack{},
 		forgetUpgrade{},
-	}
+	)
 }
 
 // NothingToTakeBackError says that no upgrade was begun on this node.
@@ -101,6 +106,11 @@ func (putFilesBack) Plan(_ context.Context, _ *State, r host.Reader) ([]step.Ste
 	}
 	copies := step.Copies{What: "what the upgrade replaced back from " + backupDir}
 	var steps []step.Step
+	if grown, err := etcdHasGrown(r); err != nil {
+		return nil, err
+	} else if grown {
+		steps = append(steps, step.File{Path: restoreMark, Mode: 0o600, Data: []byte("etcd\n")})
+	}
 	watch := []string{}
 	for _, f := range p.Files {
 		if !strings.HasPrefix(f.Path, manifestsDir+"/") && !strings.HasPrefix(f.Path, "/opt/cni/") {
@@ -118,6 +128,51 @@ func (putFilesBack) Plan(_ context.Context, _ *State, r host.Reader) ([]step.Ste
 	steps = append(steps, copies)
 	// The kubelet is restarted if it is the new one, or died of its new configuration.
 	return append(steps, step.Tended{Step: step.Unit{Name: kubeletUnit, Enable: true, Start: true, Files: watch}}), nil
+}
+
+// etcdHasGrown reports whether etcd was started in a newer minor version: what that one has written, the old one may refuse to read.
+func etcdHasGrown(r host.Reader) (bool, error) {
+	var minors []string
+	for _, p := range []string{"", backupDir} {
+		pod, err := readPod(r, p+path.Join(manifestsDir, string(release.Etcd)+".yaml"))
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		if len(pod.Spec.Containers) == 0 {
+			return false, nil
+		}
+		v, err := version.ParseGeneric(tagOf(pod.Spec.Containers[0].Image))
+		if err != nil {
+			return false, nil //nolint:nilerr // the user's own image: its tag says nothing
+		}
+		minors = append(minors, fmt.Sprintf("%d.%d", v.Major(), v.Minor()))
+	}
+	return minors[0] != minors[1], nil
+}
+
+// etcdBack is a part of the restore of etcd: from the snapshot that was taken before the upgrade, where etcd has grown by a minor version. With more
+// than one member the cluster keeps the old version's form until the last one is new, and nothing need be restored.
+type etcdBack struct{ phase Phase }
+
+func (p etcdBack) Name() string { return "rollback/" + p.phase.Name() }
+
+func (p etcdBack) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
+	if !exists(r, restoreMark) {
+		return nil, nil
+	}
+	if _, first := p.phase.(checkSnapshot); !first && s.restore == nil {
+		return nil, nil
+	}
+	steps, err := p.phase.Plan(ctx, s, r)
+	var several *SeveralMembersError
+	if errors.As(err, &several) {
+		return nil, nil
+	}
+	// What comes next is not what comes next after a restore.
+	return slices.DeleteFunc(steps, func(st step.Step) bool { _, is := st.(step.Print); return is }), err
 }
 
 // awaitOld waits until the node serves as before.
@@ -197,6 +252,7 @@ func (forgetUpgrade) Name() string { return "rollback/end" }
 
 func (forgetUpgrade) Plan(context.Context, *State, host.Reader) ([]step.Step, error) {
 	return []step.Step{
+		step.Remove{Path: restoreMark},
 		step.Remove{Path: pendingFile, Why: "the node is what it was"},
 		step.Remove{Path: pendingRenewal, Why: "everything has started anew"},
 		step.Remove{Path: stageDir, Recursive: true},

@@ -56,7 +56,7 @@ func (UpgradeBackup) Plan(ctx context.Context, s *State, r host.Reader) ([]step.
 		if old, err := u.etcdUntouched(r); err != nil || !old {
 			return nil, err
 		}
-		return s.snapshot(u), nil
+		return u.snapshot(s, r)
 	}
 	p := pendingUpgrade{From: release.Tag(u.from), To: release.Tag(s.version()), Node: u.node, ControlPlane: u.controlPlane}
 	c, err := u.API(ctx)
@@ -97,7 +97,11 @@ func (UpgradeBackup) Plan(ctx context.Context, s *State, r host.Reader) ([]step.
 		copies,
 		step.KeepObjects{File: keptObjects, Refs: u.changed(s)},
 	}
-	steps = append(steps, s.snapshot(u)...)
+	save, err := u.snapshot(s, r)
+	if err != nil {
+		return nil, err
+	}
+	steps = append(steps, save...)
 	return append(steps, step.File{Path: pendingFile, Mode: 0o600, Data: append(data, '\n')}), nil
 }
 
@@ -165,10 +169,17 @@ func (u *Upgrade) etcdUntouched(r host.Reader) (bool, error) {
 	return string(now) == string(before), err
 }
 
-// snapshot of the cluster's etcd, where this node has a member.
-func (s *State) snapshot(u *Upgrade) []step.Step {
+// snapshot of the cluster's etcd, where this node has a member: a new one, for one that is there is of an earlier try.
+func (u *Upgrade) snapshot(s *State, r host.Reader) ([]step.Step, error) {
 	if !u.controlPlane || s.Cluster.Etcd.External != nil {
-		return nil
+		return nil, nil
 	}
-	return nil
+	node, err := FindEtcd(r, manifestsDir)
+	if err != nil {
+		return nil, err
+	}
+	return []step.Step{
+		step.Remove{Path: etcdSnapshot, Why: "a new one follows"},
+		step.EtcdSave{Conn: node.Conn, File: etcdSnapshot},
+	}, nil
 }

@@ -276,7 +276,7 @@ func (in *upgradeInspection) etcd(context.Context) error {
 	if !u.controlPlane || !u.Etcd || in.s.Cluster.Etcd.External != nil {
 		return nil
 	}
-	pod, err := u.readPod(string(release.Etcd), in.r)
+	pod, err := u.oldPod(string(release.Etcd), in.r)
 	if err != nil {
 		return err
 	}
