@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"path"
 	"regexp"
@@ -47,7 +48,9 @@ type Upgrade struct {
 	controlPlane bool // this node has one
 	from         *version.Version
 	pending      *pendingUpgrade // an upgrade that was begun and has not ended; nil where none was
+	resumed      bool            // by an earlier run
 	docs         clusterDocs
+	starts       map[string]int // of the static pods' containers before the upgrade, see pendingUpgrade
 	registration config.NodeRegistration
 	nodes        []corev1.Node
 }
@@ -121,6 +124,8 @@ type pendingUpgrade struct {
 	ControlPlane bool       `json:"controlPlane,omitempty"`
 	Schedulable  bool       `json:"schedulable"`
 	Files        []keptFile `json:"files"`
+	// Starts counts the starts of each static pod's container before the upgrade, by the folder of its logs: what comes on top is the new one's.
+	Starts map[string]int `json:"starts,omitempty"`
 }
 
 // keptFile is a file as it was; the copy lies below backupDir.
@@ -176,8 +181,11 @@ func (*CutOffError) Error() string {
 // Hint says how to finish it.
 func (*CutOffError) Hint() string { return "first: ./install upgrade rollback" }
 
-// HasControlPlane reports whether this host runs static pods of a control plane.
+// HasControlPlane reports whether this host runs static pods of a control plane. In the midst of an upgrade the API server's may be away.
 func HasControlPlane(r host.Reader) bool {
+	if p, err := readPendingUpgrade(r); err == nil && p != nil {
+		return p.ControlPlane
+	}
 	return exists(r, path.Join(manifestsDir, string(release.APIServer)+".yaml"))
 }
 
@@ -196,15 +204,22 @@ func (u *Upgrade) look(ctx context.Context, s *State, r host.Reader) error {
 		return err
 	}
 	target := release.Tag(s.version())
-	if u.pending != nil && u.pending.To != target {
+	u.resumed = u.pending != nil
+	if u.resumed && u.pending.To != target {
 		return &PendingError{From: u.pending.From, To: u.pending.To, Bundle: target}
 	}
 	if exists(r, restoreMark) {
 		return &CutOffError{}
 	}
 	u.controlPlane = HasControlPlane(r)
-	if u.pending != nil {
-		u.controlPlane = u.pending.ControlPlane // a manifest may be away for a moment
+	if u.controlPlane {
+		u.starts = map[string]int{}
+		for _, comp := range restartOrder() {
+			maps.Copy(u.starts, podStarts(r, u.node, comp))
+		}
+		if u.pending != nil {
+			u.starts = u.pending.Starts
+		}
 	}
 	from, err := u.readDocs(ctx, s, r)
 	if err != nil {
@@ -478,7 +493,7 @@ func (u *Upgrade) address(n *manifests.Node, c *manifests.Cluster, f host.Facts,
 // oldManifest reads a static pod's manifest as it was before the upgrade.
 func (u *Upgrade) oldManifest(component string, r host.Reader) ([]byte, error) {
 	p := path.Join(manifestsDir, component+".yaml")
-	if u.pending != nil {
+	if u.resumed {
 		p = backupDir + p
 	}
 	return r.ReadFile(p)

@@ -431,7 +431,7 @@ func TestGateGivesUpOnAProgramThatEndsAgainAndAgain(t *testing.T) {
 		write(t, m, fmt.Sprintf("%s/kube-system_kube-apiserver-node1_%s/kube-apiserver/%d.log", podLogs, uid, n), text)
 	}
 	log("old", 7, "") // has been started seven times again in its life
-	g := &gate{s: &State{}, node: "node1", component: "kube-apiserver"}
+	g := &gate{node: "node1", component: "kube-apiserver"}
 	steps := []func(){
 		func() {},
 		func() { log("new", 0, "") },

@@ -12,6 +12,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/version"
 
+	"kubebundle/installer/config"
 	"kubebundle/installer/host"
 	"kubebundle/installer/step"
 	"kubebundle/release"
@@ -99,7 +100,7 @@ type putFilesBack struct{}
 
 func (putFilesBack) Name() string { return "rollback/files" }
 
-func (putFilesBack) Plan(_ context.Context, _ *State, r host.Reader) ([]step.Step, error) {
+func (putFilesBack) Plan(_ context.Context, s *State, r host.Reader) ([]step.Step, error) {
 	p, err := mustPending(r)
 	if err != nil {
 		return nil, err
@@ -125,9 +126,37 @@ func (putFilesBack) Plan(_ context.Context, _ *State, r host.Reader) ([]step.Ste
 		}
 		steps = append(steps, step.Tended{Step: step.Remove{Path: f.Path, Why: "it was not there before"}})
 	}
-	steps = append(steps, copies)
+	stop, err := stopForEtcd(s.timeouts(), r)
+	if err != nil {
+		return nil, err
+	}
+	steps = append(append(steps, stop...), copies)
 	// The kubelet is restarted if it is the new one, or died of its new configuration.
 	return append(steps, step.Tended{Step: step.Unit{Name: kubeletUnit, Enable: true, Start: true, Files: watch}}), nil
+}
+
+// stopForEtcd stops the API server where etcd is about to restart, for the reason that etcdSteps has.
+func stopForEtcd(t config.Timeouts, r host.Reader) ([]step.Step, error) {
+	if !exists(r, apiServerManifest) {
+		return nil, nil
+	}
+	etcd := path.Join(manifestsDir, string(release.Etcd)+".yaml")
+	now, err := r.ReadFile(etcd)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	before, err := r.ReadFile(backupDir + etcd)
+	if err != nil || string(now) == string(before) {
+		return nil, err
+	}
+	pod, err := readPod(r, apiServerManifest)
+	if err != nil {
+		return nil, err
+	}
+	return stopAPIServer(portOf("//:"+podArg(pod, "secure-port", "6443")), t.UpgradeManifests), nil
 }
 
 // etcdHasGrown reports whether etcd was started in a newer minor version: what that one has written, the old one may refuse to read.

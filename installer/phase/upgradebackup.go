@@ -58,7 +58,7 @@ func (UpgradeBackup) Plan(ctx context.Context, s *State, r host.Reader) ([]step.
 		}
 		return u.snapshot(s, r)
 	}
-	p := pendingUpgrade{From: release.Tag(u.from), To: release.Tag(s.version()), Node: u.node, ControlPlane: u.controlPlane}
+	p := pendingUpgrade{From: release.Tag(u.from), To: release.Tag(s.version()), Node: u.node, ControlPlane: u.controlPlane, Starts: u.starts}
 	c, err := u.API(ctx)
 	if err != nil {
 		return nil, err

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 
+	"kubebundle/installer/config"
 	"kubebundle/installer/host"
 	"kubebundle/installer/step"
 	"kubebundle/manifests"
@@ -62,14 +64,8 @@ func (p upgradeComponent) Plan(ctx context.Context, s *State, r host.Reader) ([]
 		return nil, err
 	}
 	comp := string(p.component)
-	var steps []step.Step
-	if p.component == release.Etcd {
-		if s.Cluster.Etcd.External != nil || !u.Etcd {
-			return nil, nil
-		}
-		if !s.DryRun { // one member is about to restart: the others must carry on
-			steps = append(steps, step.EtcdHealthy(s.etcdConn(), s.timeouts().EtcdAPICall))
-		}
+	if p.component == release.Etcd && (s.Cluster.Etcd.External != nil || !u.Etcd) {
+		return nil, nil
 	}
 	f, err := u.manifest(s, comp, r)
 	if err != nil {
@@ -79,19 +75,64 @@ func (p upgradeComponent) Plan(ctx context.Context, s *State, r host.Reader) ([]
 	if err != nil {
 		return nil, fmt.Errorf("render %s: %w", f.Path, err)
 	}
+	if p.component == release.Etcd {
+		return u.etcdSteps(s, f, health, r)
+	}
 	// Where the version tells the new API server from the old, nobody need wait for the kubelet to show its pod.
 	gitVersion := ""
 	if p.component == release.APIServer && release.Tag(u.from) != release.Tag(s.version()) {
 		gitVersion = release.Tag(s.version())
 	}
-	steps = append(steps, step.Tended{Step: file(f)}, s.podGate(u.node, comp, f.Data, health, gitVersion))
-	if p.component == release.Etcd {
+	steps := []step.Step{step.Tended{Step: file(f)}, s.podGate(u.node, comp, f.Data, health, gitVersion)}
+	if p.component == release.APIServer && s.Cluster.Etcd.External == nil && u.Etcd {
 		steps = append(steps, step.EtcdHealthy(s.etcdConn(), s.timeouts().EtcdAPICall))
 	}
 	if p.component == release.Scheduler {
 		steps = append(steps, step.Remove{Path: pendingRenewal, Why: "everything has started anew"})
 	}
 	return steps, nil
+}
+
+// etcdSteps restart etcd. This node's API server is stopped first and starts anew with it: while etcd is away, a running one lets all requests hang,
+// the kubelet's among them, which then starts nothing for half a minute.
+func (u *Upgrade) etcdSteps(s *State, f manifests.File, health string, r host.Reader) ([]step.Step, error) {
+	have, err := r.ReadFile(f.Path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	before, err := u.oldManifest(string(release.Etcd), r)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	written := string(have) == string(f.Data)
+	if written && string(before) == string(f.Data) { // the upgrade does not change it
+		return nil, nil
+	}
+	var steps []step.Step
+	if !written && exists(r, apiServerManifest) { // else a run that was cut off has stopped it
+		steps = append(steps, step.EtcdHealthy(s.etcdConn(), s.timeouts().EtcdAPICall)) // the other members must carry on meanwhile
+		if !Skipped(u.SkipPhases, upgradeComponent{release.APIServer}.Name()) {
+			steps = append(steps, stopAPIServer(s.Node.BindPort, s.timeouts().UpgradeManifests)...)
+		}
+	}
+	g := &gate{node: u.node, component: string(release.Etcd), manifest: f.Data, health: health, before: u.starts}
+	return append(steps, step.Tended{Step: file(f)}, g.await(s.timeouts().UpgradeManifests)), nil
+}
+
+const apiServerManifest = manifestsDir + "/" + string(release.APIServer) + ".yaml"
+
+// stopAPIServer takes the static pod away and waits until nobody listens any more.
+func stopAPIServer(port int, timeout time.Duration) []step.Step {
+	if port == 0 {
+		port = config.DefaultBindPort
+	}
+	return []step.Step{
+		step.Tended{Step: step.Remove{Path: apiServerManifest, Why: "it starts anew with etcd"}},
+		step.Await{
+			What: "the API server of this node to stop", Timeout: timeout, Interval: 100 * time.Millisecond, Hint: "journalctl -xeu kubelet",
+			Check: func(_ context.Context, t *step.Target) error { return allFree(t, []int{port}) },
+		},
+	}
 }
 
 // manifest renders a static pod of the new version, with a mark where its certificates are new.

@@ -28,13 +28,14 @@ const podLogs = "/var/log/pods"
 // gate stands behind the write of a static pod's manifest: it opens when the kubelet has made the new pod and the component is healthy. It closes for
 // good, without waiting for the time to end, when the new program ends again and again.
 type gate struct {
-	s         *State
 	node      string
 	component string
 	manifest  []byte
 	health    string // URL of its health endpoint, "" if it has none that can be asked
 	version   string // the API server's: what /version must say; "" where it would not tell the new one from the old
-	started   map[string]int
+	// before counts the starts of the former pod. Where it is given, a start on top of it tells the new one, and the API need not be there.
+	before  map[string]int
+	started map[string]int
 }
 
 // endsTolerated is how often a new program may end while it is waited for. An API server may give up once when its etcd is slow; and it is started
@@ -42,12 +43,27 @@ type gate struct {
 const endsTolerated = 1
 
 func (s *State) podGate(node, component string, manifest []byte, health, version string) step.Await {
-	g := &gate{s: s, node: node, component: component, manifest: manifest, health: health, version: version}
+	g := &gate{node: node, component: component, manifest: manifest, health: health, version: version}
+	return g.await(s.timeouts().UpgradeManifests)
+}
+
+func (g *gate) await(timeout time.Duration) step.Await {
 	return step.Await{
-		What: component + " to run as its manifest says", Timeout: s.timeouts().UpgradeManifests, Interval: 250 * time.Millisecond,
-		Hint:  fmt.Sprintf("its logs: %s/kube-system_%s-%s_*; journalctl -xeu kubelet", podLogs, component, node),
+		What: g.component + " to run as its manifest says", Timeout: timeout, Interval: 250 * time.Millisecond,
+		Hint:  fmt.Sprintf("its logs: %s/kube-system_%s-%s_*; journalctl -xeu kubelet", podLogs, g.component, g.node),
 		Check: g.check,
 	}
+}
+
+// again reports whether the component's container was started since the upgrade began. The kubelet starts a static pod only when the former one of its
+// name has ended.
+func (g *gate) again(h host.Reader) bool {
+	for dir, n := range podStarts(h, g.node, g.component) {
+		if before, known := g.before[dir]; !known || n > before {
+			return true
+		}
+	}
+	return false
 }
 
 func (g *gate) check(ctx context.Context, t *step.Target) error {
@@ -61,6 +77,12 @@ func (g *gate) check(ctx context.Context, t *step.Target) error {
 		if err := probe(one, t, g.health, nil); err != nil {
 			return err
 		}
+	}
+	if g.before != nil {
+		if !g.again(t.Host) {
+			return errors.New("the kubelet has not started the new one yet")
+		}
+		return nil
 	}
 	if g.version != "" {
 		var v struct {

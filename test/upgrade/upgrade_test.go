@@ -223,7 +223,7 @@ func returns(t *testing.T, s *suite.Suite, patch, content string, texts ...strin
 	if now := s.Kubectl(t, "-n", "kube-system", "get", "configmap", "kubeadm-config", "kubelet-config", "kube-proxy", "coredns", "-o", "jsonpath={.items[*].data}"); now != config {
 		t.Errorf("the cluster's configuration was\n%s\nand is\n%s", config, now)
 	}
-	versions(t, s, s.Version, s.Version)
+	versions(t, s, s.Version, s.Version, s.Version)
 }
 
 func poisonedServer(t *testing.T, s *suite.Suite) {
@@ -245,7 +245,11 @@ func versions(t *testing.T, s *suite.Suite, server string, kubelets ...string) {
 			t.Errorf("%s runs %s, want %s", p.Name, image, server)
 		}
 	}
-	for i, n := range suite.Get[corev1.NodeList](t, s, "nodes").Items {
+	nodes := suite.Get[corev1.NodeList](t, s, "nodes").Items
+	if len(nodes) != len(kubelets) {
+		t.Fatalf("%d nodes, want %d", len(nodes), len(kubelets))
+	}
+	for i, n := range nodes {
 		if have := n.Status.NodeInfo.KubeletVersion; have != kubelets[i] {
 			t.Errorf("the kubelet of %s is %s, want %s", n.Name, have, kubelets[i])
 		}
