@@ -46,7 +46,8 @@ type Upgrade struct {
 
 	node         string
 	controlPlane bool // this node has one
-	from         *version.Version
+	cluster      *version.Version // what kubeadm-config says
+	from         *version.Version // what this node is
 	pending      *pendingUpgrade // an upgrade that was begun and has not ended; nil where none was
 	resumed      bool            // by an earlier run
 	docs         clusterDocs
@@ -231,8 +232,41 @@ func (u *Upgrade) look(ctx context.Context, s *State, r host.Reader) error {
 	if err := u.render(ctx, s, r); err != nil {
 		return err
 	}
+	if u.cluster = from; u.Node && !u.resumed {
+		if from, err = u.nodeVersion(ctx, from, r); err != nil {
+			return err
+		}
+	}
 	u.from = from
 	return nil
+}
+
+// nodeVersion is what this node runs: where it follows a cluster that was upgraded, the cluster's configuration does not say it.
+func (u *Upgrade) nodeVersion(ctx context.Context, otherwise *version.Version, r host.Reader) (*version.Version, error) {
+	text := ""
+	if u.controlPlane {
+		pod, err := u.oldPod(string(release.APIServer), r)
+		if err != nil {
+			return nil, err
+		}
+		text = tagOf(pod.Spec.Containers[0].Image)
+	} else {
+		c, err := u.API(ctx)
+		if err != nil {
+			return nil, err
+		}
+		limit, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		n, err := c.Node(limit, u.node)
+		if err != nil {
+			return nil, fmt.Errorf("look at node %s: %w", u.node, err)
+		}
+		text = n.Status.NodeInfo.KubeletVersion
+	}
+	if v, err := release.Parse(text); err == nil {
+		return v, nil
+	}
+	return otherwise, nil // an image of the user's own
 }
 
 // readDocs takes the cluster's configuration from the cluster; when the upgrade has begun, from what was kept, since the API may be away by then.

@@ -39,7 +39,7 @@ func PlanUpgrade(ctx context.Context, s *State, r host.Reader) (*UpgradePlan, er
 	if err != nil {
 		return nil, err
 	}
-	p.From = release.Tag(u.from)
+	p.From = release.Tag(u.cluster)
 	if p.Components, err = u.components(ctx, s); err != nil {
 		return nil, err
 	}

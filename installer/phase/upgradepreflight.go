@@ -107,24 +107,24 @@ func (in *upgradeInspection) versions(context.Context) error {
 	if !u.Node {
 		return release.CheckUpgrade(u.from, target, u.Force)
 	}
-	if u.pending != nil {
+	if u.resumed {
 		return nil
 	}
 	// The cluster's version is what its first control plane was upgraded to.
-	e := &release.UpgradeError{From: "the node", To: release.Tag(target)}
+	e := &release.UpgradeError{From: release.Tag(u.from), To: release.Tag(target)}
 	switch {
-	case u.controlPlane && release.Tag(target) != release.Tag(u.from):
-		e.Reason = "the cluster is of " + release.Tag(u.from)
+	case u.controlPlane && release.Tag(target) != release.Tag(u.cluster):
+		e.Reason = "the cluster is of " + release.Tag(u.cluster)
 		e.Advice = "first run `./install upgrade apply` on one control plane, then `./install upgrade node` on the others, all with bundles of one version"
 		return e
 	case u.controlPlane:
-		return nil
+		return release.CheckUpgrade(u.from, target, true)
 	}
-	err := checkSkew(in.s.Release, u.from)
+	err := checkSkew(in.s.Release, u.cluster)
 	var skew *SkewError
 	if errors.As(err, &skew) {
-		e.Reason = fmt.Sprintf("the cluster is of %s, and %s", release.Tag(u.from), skew.Why)
-		e.Advice = "first run `./install upgrade apply` on a control plane, or use a bundle of the cluster's version, " + release.Tag(u.from)
+		e.Reason = fmt.Sprintf("the cluster is of %s, and %s", release.Tag(u.cluster), skew.Why)
+		e.Advice = "first run `./install upgrade apply` on a control plane, or use a bundle of the cluster's version, " + release.Tag(u.cluster)
 		return e
 	}
 	return err
