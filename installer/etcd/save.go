@@ -1,9 +1,13 @@
 package etcd
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -55,14 +59,15 @@ func save(ctx context.Context, file string, r io.Reader) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = io.Copy(f, r)
+	sum := &summing{h: sha256.New()}
+	_, err = io.Copy(io.MultiWriter(f, sum), r)
 	if err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, errors.Join(err, os.Remove(temp))
 	}
-	s, err := ReadSnapshot(ctx, temp, false)
+	s, err := arrived(ctx, temp, sum)
 	if err != nil {
 		return nil, errors.Join(err, os.Remove(temp))
 	}
@@ -71,6 +76,40 @@ func save(ctx context.Context, file string, r io.Reader) (*Snapshot, error) {
 	}
 	s.File = file
 	return s, syncDir(filepath.Dir(file))
+}
+
+// arrived checks what came, and does not read it again for the checksum that was made on the way.
+func arrived(ctx context.Context, file string, sum *summing) (s *Snapshot, err error) {
+	if !sum.fits() {
+		return ReadSnapshot(ctx, file, false) // which says what is wrong
+	}
+	defer damaged(file, &err)
+	s = &Snapshot{File: file, SHA256: hex.EncodeToString(sum.h.Sum(nil)), Size: sum.n - sha256.Size}
+	if err := s.identify(ctx); err != nil {
+		return nil, err
+	}
+	return s, errors.Join(s.count(), ctx.Err())
+}
+
+// summing hashes all but the last bytes that it is given, which are the checksum.
+type summing struct {
+	h    hash.Hash
+	last []byte
+	n    int64
+}
+
+func (s *summing) Write(p []byte) (int, error) {
+	s.n += int64(len(p))
+	s.last = append(s.last, p...)
+	if over := len(s.last) - sha256.Size; over > 0 {
+		s.h.Write(s.last[:over])
+		s.last = append(s.last[:0], s.last[over:]...)
+	}
+	return len(p), nil
+}
+
+func (s *summing) fits() bool {
+	return s.n%sector == sha256.Size && bytes.Equal(s.h.Sum(nil), s.last)
 }
 
 // syncDir makes the names in a directory durable, as far as its file system can.

@@ -57,20 +57,56 @@ const (
 
 // ReadSnapshot reads all of a snapshot file and checks it: the checksum that etcd appends, and the database, page by page. Without a checksum
 // (noHash), as a database that was copied from a data directory is, only the database is checked.
-func ReadSnapshot(ctx context.Context, file string, noHash bool) (s *Snapshot, err error) {
-	defer func() { // whatever bytes do to the libraries that read them
-		if r := recover(); r != nil {
-			s, err = nil, &SnapshotError{file, fmt.Errorf("its database is damaged: %v", r), anotherCopy}
-		}
-	}()
+func ReadSnapshot(ctx context.Context, file string, noHash bool) (*Snapshot, error) {
+	s, err := CheckSnapshot(ctx, file, noHash)
+	if err != nil {
+		return nil, err
+	}
+	if noHash { // counted already
+		return s, nil
+	}
+	return s, errors.Join(s.count(), ctx.Err())
+}
+
+// count fills in what etcdutl says. It checks each page.
+func (s *Snapshot) count() (err error) {
+	defer damaged(s.File, &err)
+	st, err := snapshot.NewV3(quiet()).Status(s.File)
+	if err != nil {
+		return &SnapshotError{s.File, fmt.Errorf("its database is damaged: %w", err), anotherCopy}
+	}
+	s.Hash, s.Revision, s.Keys, s.Version = st.Hash, st.Revision, st.TotalKey, st.Version
+	return nil
+}
+
+// damaged makes an error of whatever bytes do to the libraries that read them.
+func damaged(file string, err *error) {
+	if r := recover(); r != nil {
+		*err = &SnapshotError{file, fmt.Errorf("its database is damaged: %v", r), anotherCopy}
+	}
+}
+
+// CheckSnapshot is ReadSnapshot without Hash, Revision, Keys and Version. Where there is a checksum it is what the content is held against,
+// which is as the etcd sent it then; else the database is checked page by page.
+func CheckSnapshot(ctx context.Context, file string, noHash bool) (s *Snapshot, err error) {
+	defer damaged(file, &err)
 	sum, size, err := checkSum(ctx, file, noHash)
 	if err != nil {
 		return nil, err
 	}
 	s = &Snapshot{File: file, SHA256: sum, Size: size}
+	if err = s.identify(ctx); err == nil && noHash {
+		err = s.count()
+	}
+	return s, errors.Join(err, ctx.Err())
+}
+
+// identify fills in whose it is.
+func (s *Snapshot) identify(ctx context.Context) error {
+	file, size := s.File, s.Size
 	db, err := bolt.Open(file, 0o400, &bolt.Options{ReadOnly: true, Timeout: 2 * time.Second})
 	if err != nil {
-		return nil, &SnapshotError{file, fmt.Errorf("open its database: %w", err), "a database that an etcd has open cannot be read: `install etcd snapshot save`"}
+		return &SnapshotError{file, fmt.Errorf("open its database: %w", err), "a database that an etcd has open cannot be read: `install etcd snapshot save`"}
 	}
 	err = db.View(func(tx *bolt.Tx) error {
 		// Before anything else is read: a page behind the end of the file would be a bus error.
@@ -79,15 +115,7 @@ func ReadSnapshot(ctx context.Context, file string, noHash bool) (s *Snapshot, e
 		}
 		return identify(ctx, tx, &s.Cluster)
 	})
-	if err = errors.Join(err, db.Close()); err != nil {
-		return nil, err
-	}
-	st, err := snapshot.NewV3(quiet()).Status(file) // checks each page
-	if err != nil {
-		return nil, &SnapshotError{file, fmt.Errorf("its database is damaged: %w", err), anotherCopy}
-	}
-	s.Hash, s.Revision, s.Keys, s.Version = st.Hash, st.Revision, st.TotalKey, st.Version
-	return s, ctx.Err()
+	return errors.Join(err, db.Close())
 }
 
 // checkSum hashes the database and compares with what stands behind it.

@@ -85,7 +85,7 @@ func (p checkSnapshot) Plan(ctx context.Context, s *State, r host.Reader) ([]ste
 	if !node.Local {
 		return nil, errors.New("restore: the etcd of this node's API server is no static pod of this node; it is restored where it runs, with etcdutl")
 	}
-	snap, err := etcd.ReadSnapshot(ctx, p.File, p.SkipHash)
+	snap, err := etcd.CheckSnapshot(ctx, p.File, p.SkipHash)
 	if err != nil {
 		return nil, err
 	}
