@@ -66,6 +66,15 @@ func Kubeconfig(c *Cluster, k KubeconfigSpec, caPEM, certPEM, keyPEM []byte) ([]
 	return data, nil
 }
 
+// TokenKubeconfig encodes a kubeconfig whose user is known by a token.
+func TokenKubeconfig(c *Cluster, k KubeconfigSpec, caPEM []byte, token string) ([]byte, error) {
+	data, err := encodeKubeconfig(c, k.Server, caPEM, k.CommonName, map[string]any{"token": token})
+	if err != nil {
+		return nil, fmt.Errorf("render the kubeconfig of %s: %w", k.CommonName, err)
+	}
+	return data, nil
+}
+
 // BootstrapKubeconfig encodes bootstrap-kubelet.conf: token instead of certificate. server is the address given to join
 // (https://host:port).
 func BootstrapKubeconfig(c *Cluster, server string, caPEM []byte, token string) ([]byte, error) {

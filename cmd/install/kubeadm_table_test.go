@@ -34,8 +34,7 @@ func kubeadmRows() []kubeadmRow {
 		{"certs renew*", "config", "", "a renewal keeps what the certificates say; --cert-dir says where they are"},
 		{"certs renew*", "kubeconfig", "", "it needs no API server"},
 
-		{"kubeconfig*", "*", "", "see the command"},
-		{"kubeconfig*", "", "", "make an account in the cluster and give it rights there; or sign with openssl and the CA on the control plane"},
+		{"kubeconfig user", "config", "", "admin.conf on this host says where the cluster is, --cert-dir where its CA is"},
 
 		{"init phase addon*", "print-manifest", "render", "install render coredns kube-proxy"},
 		{"init phase*", "kubeconfig", "", "a phase uses the node's own: super-admin.conf, else admin.conf"},
@@ -77,7 +76,7 @@ func gone() []goneRow {
 		{"alpha phase selfhosting convert-from-staticpods, alpha selfhosting pivot", "v1.10 … v1.20", "missing: a control plane that hosts itself cannot start again after all its nodes were off, and kubeadm gave it up; `init` and `render` refuse the gate SelfHosting by name"},
 		{"alpha phase kubelet config enable-dynamic, alpha kubelet config enable-dynamic", "v1.11 … v1.17", "missing: v1.24 took it out of the kubelet; the kubelet's configuration is a file here"},
 		{"alpha certs NAME", "v1.15 … v1.20", "`certs NAME`"},
-		{"alpha kubeconfig user", "v1.13 … v1.20", "see `kubeconfig user`"},
+		{"alpha kubeconfig user", "v1.13 … v1.20", "`kubeconfig user`"},
 		{"config upload from-file, from-flags", "v1.10 … v1.17", "`init phase upload-config`"},
 		{"config view", "v1.10 … v1.20", "kubectl -n kube-system get configmap kubeadm-config -o yaml"},
 		{"init phase kubelet-finalize experimental-cert-rotation", "v1.20 … v1.31", "the same name, and enable-client-cert-rotation"},

@@ -78,7 +78,7 @@ func (a *app) root() *cobra.Command {
 		return a.checkProgram(c)
 	}
 	cmd.AddCommand(
-		a.preflightCmd(), a.initCmd(), a.joinCmd(), a.tokenCmd(), a.imagesCmd(), a.certsCmd(), a.etcdCmd(), a.configCmd(), a.upgradeCmd(), a.resetCmd(), a.statusCmd(),
+		a.preflightCmd(), a.initCmd(), a.joinCmd(), a.tokenCmd(), a.imagesCmd(), a.certsCmd(), a.etcdCmd(), a.configCmd(), a.kubeconfigCmd(), a.upgradeCmd(), a.resetCmd(), a.statusCmd(),
 		a.verifyCmd(), a.renderCmd(), a.versionCmd(),
 	)
 	return cmd

@@ -151,6 +151,7 @@ func (s *State) checkKubeconfig(k manifests.KubeconfigSpec, data []byte, ca *pki
 
 // kubeconfigFile is the part of a kubeconfig that is looked at.
 type kubeconfigFile struct {
+	cluster   string // its name
 	server    string
 	ca        []byte
 	cert, key []byte // nil where it has no client certificate
@@ -205,7 +206,7 @@ func parseKubeconfig(data []byte, dir string, r host.Reader) (*kubeconfigFile, e
 		var err error
 		for _, c := range f.Clusters {
 			if c.Name == ctx.Context.Cluster {
-				out.server = c.Cluster.Server
+				out.cluster, out.server = c.Name, c.Cluster.Server
 				if out.ca, err = inline(c.Cluster.CAData, c.Cluster.CAFile); err != nil {
 					return nil, err
 				}
