@@ -17,8 +17,17 @@ var userlandPrograms = []string{"/sbin/init", "/bin/sh"}
 // emulator, which also changes what uname says to it; and a kernel of 64 bits may carry a system of 32 (uname says aarch64, all else is arm).
 // Where there is no program to read, the kernel's word holds.
 func archOf(root, machine string) string {
+	return archOfPrograms(func(p string) (string, error) { return filepath.Join(root, p), nil }, machine)
+}
+
+// archOfPrograms is archOf where resolve says where a path of the host is to be found.
+func archOfPrograms(resolve func(p string) (string, error), machine string) string {
 	for _, p := range userlandPrograms {
-		f, err := elf.Open(filepath.Join(root, p))
+		rp, err := resolve(p)
+		if err != nil {
+			continue
+		}
+		f, err := elf.Open(rp)
 		if err != nil {
 			continue
 		}

@@ -40,7 +40,7 @@ func FactsOf(root string) (Facts, error) {
 	if err != nil {
 		return Facts{}, err
 	}
-	f := Facts{OS: "linux", Arch: archOf(r.root, ""), CgroupVersion: 2, UID: os.Geteuid(), Systemd: true}
+	f := Facts{OS: "linux", Arch: archOfPrograms(r.resolve, ""), CgroupVersion: 2, UID: os.Geteuid(), Systemd: true}
 	if b, err := r.ReadFile("/etc/hostname"); err == nil {
 		f.Hostname = strings.TrimSpace(string(b))
 	}
