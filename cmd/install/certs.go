@@ -178,7 +178,7 @@ func (a *app) certsRenew() *cobra.Command {
 			if timer != "" {
 				return a.renewTimer(cmd.Context(), p, timer, dryRun)
 			}
-			return a.tend(cmd.Context(), "certs renew", installer.RenewCerts(p), nil, dryRun)
+			return a.tend(cmd.Context(), "certs renew", installer.RenewCerts(p), dryRun)
 		},
 	}
 	certDirFlag(cmd, &p.CertDir)
@@ -202,11 +202,11 @@ func (a *app) renewTimer(ctx context.Context, p phase.RenewCerts, timer string, 
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
-	return a.tend(ctx, "certs renew --timer", installer.RenewTimer(phase.RenewTimer{RenewCerts: p, Off: timer == "off", Program: program}), nil, dryRun)
+	return a.tend(ctx, "certs renew --timer", installer.RenewTimer(phase.RenewTimer{RenewCerts: p, Off: timer == "off", Program: program}), dryRun)
 }
 
-// tend runs a workflow that needs no bundle, on a node that stands. fill completes the state.
-func (a *app) tend(ctx context.Context, name string, phases []phase.Phase, fill func(*phase.State), dryRun bool) error {
+// tend runs a workflow that needs no bundle, on a node that stands.
+func (a *app) tend(ctx context.Context, name string, phases []phase.Phase, dryRun bool) error {
 	facts, err := a.host.Facts(ctx)
 	if err != nil {
 		return err
@@ -220,9 +220,6 @@ func (a *app) tend(ctx context.Context, name string, phases []phase.Phase, fill 
 	n.target, n.close = a.target(func() string { return "" })
 	defer n.close()
 	s := &phase.State{Facts: facts, Now: time.Now(), Rand: rand.Reader, Log: a.logger(), Environ: a.environ}
-	if fill != nil {
-		fill(s)
-	}
 	return a.runJob(ctx, job{name: name, version: version, phases: phases, state: s, node: n, dryRun: dryRun})
 }
 

@@ -166,7 +166,7 @@ func (a *app) etcdRestore() *cobra.Command {
 					return err
 				}
 			}
-			return a.tend(ctx, "etcd snapshot restore", installer.RestoreEtcd(r), nil, dryRun)
+			return a.tend(ctx, "etcd snapshot restore", installer.RestoreEtcd(r), dryRun)
 		},
 	}
 	f := cmd.Flags()

@@ -176,7 +176,7 @@ func (a *app) upgradeRollback() *cobra.Command {
 			if from == "" {
 				return &phase.NothingToTakeBackError{}
 			}
-			return a.tend(cmd.Context(), "upgrade rollback", installer.UpgradeBack(), nil, false)
+			return a.tend(cmd.Context(), "upgrade rollback", installer.UpgradeBack(), false)
 		},
 	}
 }

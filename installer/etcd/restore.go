@@ -65,7 +65,7 @@ func (r Restore) settle() error {
 		if err != nil {
 			return err
 		}
-		if err := os.Lchown(p, int(owner.Uid), int(owner.Gid)); err != nil {
+		if err := os.Lchown(p, int(owner.Uid), int(owner.Gid)); err != nil { //nolint:gosec // the folder is 0700 and nobody else's
 			return err
 		}
 		if d.IsDir() {

@@ -198,7 +198,7 @@ func TestRestore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	if err := d.View(func(tx *bolt.Tx) error {
 		k, _ := tx.Bucket([]byte("key")).Cursor().Last()
 		if k[7] != 6 {

@@ -36,7 +36,7 @@ type NodeEtcd struct {
 type NoEtcdError struct{ Dir string }
 
 func (e *NoEtcdError) Error() string {
-	return fmt.Sprintf("%s has neither etcd.yaml nor kube-apiserver.yaml: this host is no control plane node", e.Dir)
+	return e.Dir + " has neither etcd.yaml nor kube-apiserver.yaml: this host is no control plane node"
 }
 
 // Hint says where to go.

@@ -98,10 +98,8 @@ func (p checkSnapshot) Plan(ctx context.Context, s *State, r host.Reader) ([]ste
 	if err != nil {
 		return nil, err
 	}
-	if pods, ports, err := controlPlanePods(r); err != nil {
+	if plan.Pods, plan.Ports, err = controlPlanePods(r); err != nil {
 		return nil, err
-	} else {
-		plan.Pods, plan.Ports = pods, ports
 	}
 	old, err := readPendingRestore(r)
 	if err != nil {
@@ -202,7 +200,7 @@ type OtherClusterError struct {
 
 func (e *OtherClusterError) Error() string {
 	if !e.Known {
-		return fmt.Sprintf("%s: it does not say of which cluster it is: it has no readable ConfigMap kube-public/cluster-info (they may be encrypted)", e.File)
+		return e.File + ": it does not say of which cluster it is: it has no readable ConfigMap kube-public/cluster-info (they may be encrypted)"
 	}
 	return fmt.Sprintf("%s: it is of another cluster: its CA is not the one in %s; its nodes are %s", e.File, e.Path, strings.Join(e.Nodes, ", "))
 }

@@ -40,7 +40,8 @@ func (p RenewTimer) Plan(_ context.Context, _ *State, r host.Reader) ([]step.Ste
 	if p.Off {
 		return []step.Step{
 			step.StopUnit{Name: certsTimer, Disable: true},
-			step.Remove{Path: certsTimerPath}, step.Remove{Path: certsUnitPath},
+			step.Remove{Path: certsTimerPath},
+			step.Remove{Path: certsUnitPath},
 			step.ForgetUnit{Name: certsTimer, File: certsTimerPath},
 			step.Remove{Path: path.Dir(keptProgram), Recursive: true},
 		}, nil
