@@ -15,6 +15,8 @@ import (
 var (
 	_ phase.Discoverer = (*cluster.Discovery)(nil)
 	_ phase.NodeLooker = (*cluster.Discovery)(nil)
+
+	_ phase.VirtualIPReader = (*cluster.Discovery)(nil)
 )
 
 // NewDiscovery prepares the discovery of the cluster that a node joins: over a dialer of its own, to the one address that the user gave.

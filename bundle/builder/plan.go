@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/distribution/reference"
@@ -61,6 +62,9 @@ func (b *Builder) Plan(ctx context.Context, req Request) (*Plan, error) {
 		return nil, err
 	}
 	var errs []error
+	for _, c := range slices.Sorted(maps.Keys(req.VirtualIP)) {
+		errs = append(errs, p.addVirtualIP(c, req.VirtualIP[c]))
+	}
 	for i, source := range req.Manifests {
 		m, err := b.readManifest(ctx, i, source)
 		errs = append(errs, err)
@@ -115,6 +119,16 @@ func (p *Plan) addRelease() error {
 			Ref: img.Ref, Component: string(img.Component), Pull: img.Pull, By: []string{"Kubernetes " + p.KubernetesVersion},
 		})
 	}
+	return nil
+}
+
+// addVirtualIP adds an image that is no part of Kubernetes, under what it is for.
+func (p *Plan) addVirtualIP(component, ref string) error {
+	if _, err := reference.ParseDockerRef(ref); err != nil {
+		return fmt.Errorf("image %q of %s: %w", ref, component, err)
+	}
+	name := canonical(ref)
+	p.Images = append(p.Images, PlannedImage{Ref: name, Component: component, Pull: []string{name}, By: []string{"--vip"}})
 	return nil
 }
 

@@ -23,7 +23,8 @@ type Request struct {
 	Arch            release.Arch
 	ImageRepository string // "" for the version's own default
 	KubeDNS         bool
-	AllowUnknown    bool // a version that the catalog does not know goes on with the nearest rules
+	VirtualIP       map[string]string // images of keepalived and HAProxy; nil for none
+	AllowUnknown    bool              // a version that the catalog does not know goes on with the nearest rules
 
 	Manifests []string // files or http(s) URLs, in the order in which they are to be applied
 	Charts    []Chart  // are rendered to manifests that come after those

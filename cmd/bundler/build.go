@@ -34,6 +34,8 @@ type buildFlags struct {
 	charts     []builder.Chart
 	includes   []string
 	noCrictl   bool
+	vip        bool
+	vipImages  map[string]string
 	foreign    []string
 
 	outputDir   string
@@ -99,6 +101,8 @@ the keys has signed.
 	fs.StringArrayVar(&f.images, "image", nil, "extra `image` to pack; repeat it")
 	fs.StringArrayVar(&f.imagesFile, "images-file", nil, "`file` with one extra image per line; # begins a comment")
 	fs.StringArrayVar(&f.includes, "include", nil, "file or folder that is put on every host before anything is started, `PATH:DEST`, as in audit.yaml:/etc/kubernetes/audit.yaml; repeat it")
+	fs.BoolVar(&f.vip, "vip", false, "pack keepalived and HAProxy too, for a virtual IP of the control planes (install init --vip)")
+	fs.StringToStringVar(&f.vipImages, "vip-image", nil, "with --vip: other images, `NAME=IMAGE`, as in haproxy=docker.io/library/haproxy:2.8.9 or keepalived=…; repeat it")
 	fs.BoolVar(&f.noCrictl, "no-crictl", false, "leave crictl out (it is left out with a warning where its release cannot be had)")
 	fs.StringArrayVar(&f.foreign, "allow-foreign-arch", nil, "extra `image` in which programs for other architectures may lie; repeat it")
 	fs.StringVar(&f.outputDir, "output-dir", ".", "`folder` to write to")
@@ -240,6 +244,24 @@ func partSize(cmd *cobra.Command, s string) (int64, error) {
 	return int64(n), nil
 }
 
+// virtualIP are the images of a virtual IP, if one is wanted.
+func (f *buildFlags) virtualIP(cmd *cobra.Command) (map[string]string, error) {
+	if !f.vip {
+		if len(f.vipImages) > 0 {
+			return nil, usageHint(cmd, "--vip-image says with what, and --vip is missing")
+		}
+		return nil, nil
+	}
+	images := release.VirtualIPImages()
+	for name, ref := range f.vipImages {
+		if _, known := images[name]; !known {
+			return nil, usageHint(cmd, "--vip-image %s: want haproxy=IMAGE or keepalived=IMAGE", name)
+		}
+		images[name] = ref
+	}
+	return images, nil
+}
+
 // requests makes one request per architecture.
 func (a *app) requests(cmd *cobra.Command, f *buildFlags) ([]builder.Request, error) {
 	sel, err := f.parse(cmd)
@@ -298,10 +320,15 @@ func (a *app) requests(cmd *cobra.Command, f *buildFlags) ([]builder.Request, er
 		}
 		includes = append(includes, inc)
 	}
+	vip, err := f.virtualIP(cmd)
+	if err != nil {
+		return nil, err
+	}
 	reqs := make([]builder.Request, 0, len(sel.arches))
 	for _, arch := range sel.arches {
 		r := builder.Request{
-			Version: sel.version, Arch: arch, ImageRepository: sel.options.ImageRepository, KubeDNS: sel.options.KubeDNS, AllowUnknown: sel.options.AllowUnknown,
+			VirtualIP: vip,
+			Version:   sel.version, Arch: arch, ImageRepository: sel.options.ImageRepository, KubeDNS: sel.options.KubeDNS, AllowUnknown: sel.options.AllowUnknown,
 			Manifests: f.manifests, Charts: f.charts, Images: images, Includes: includes, NoCrictl: f.noCrictl, AllowForeign: f.foreign,
 			Installer:   strings.ReplaceAll(f.installer, "%ARCH", string(arch)),
 			Output:      f.outputFile,

@@ -108,6 +108,22 @@ func (x *Discovery) ConfigMaps(ctx context.Context, info *ClusterInfo) (kubeadm,
 	return kubeadm, kubelet, nil
 }
 
+// VirtualIP reads the ConfigMap of a virtual IP with the node's bootstrap credentials; nil where the cluster has none.
+func (x *Discovery) VirtualIP(ctx context.Context, info *ClusterInfo, name string) (*corev1.ConfigMap, error) {
+	c, err := x.Client(info)
+	if err != nil {
+		return nil, err
+	}
+	cm, err := c.configMap(ctx, name)
+	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) { // the Role comes with it
+		return nil, nil
+	}
+	if err != nil {
+		return nil, x.readError(info, "ConfigMap kube-system/"+name, err)
+	}
+	return cm, nil
+}
+
 // NodeTaken reports whether the cluster has a Ready node of this name. A cluster that does not let joining nodes look answers no.
 func (x *Discovery) NodeTaken(ctx context.Context, info *ClusterInfo, name string) (bool, error) {
 	c, err := x.Client(info)

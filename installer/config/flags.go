@@ -36,6 +36,8 @@ type InitFlags struct {
 	Token                   string
 	TokenTTL                time.Duration
 	UploadCerts             bool
+	VIP                     string
+	VIPRouterID             int
 
 	set *pflag.FlagSet
 }
@@ -61,6 +63,8 @@ func (f *InitFlags) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&f.Token, "token", "", "bootstrap `token` to create, [a-z0-9]{6}.[a-z0-9]{16} (default: a random one)")
 	fs.DurationVar(&f.TokenTTL, "token-ttl", DefaultTokenTTL, "`time` until the token is deleted; 0 means never")
 	fs.BoolVar(&f.UploadCerts, "upload-certs", false, "upload the control plane's certificates to the kubeadm-certs Secret")
+	fs.StringVar(&f.VIP, "vip", "", "virtual `IP` address of the control plane, which moves to another one when its holder is gone (keepalived and HAProxy, in bundles built with --vip)")
+	fs.IntVar(&f.VIPRouterID, "vip-router-id", 51, "with --vip: `number` of the address on its network, 1 to 255, where other VRRP addresses have others")
 	addNodeFlags(fs, &f.Config, &f.CRISocket, &f.NodeName, &f.PatchesDir, &f.DryRun, &f.IgnorePreflightErrors, &f.SkipPhases)
 }
 
@@ -177,7 +181,7 @@ func addNodeFlags(fs *pflag.FlagSet, config, criSocket, nodeName, patches *strin
 func withConfig(name string) bool {
 	allowed := []string{
 		"cert-validity", "config", "ignore-preflight-errors", "dry-run", "kubeconfig", "kubeconfig-dir", "node-name", "upload-certs", "output",
-		"print-join-command", "rootfs", "yes", "help",
+		"print-join-command", "rootfs", "vip", "vip-router-id", "yes", "help",
 	}
 	return slices.Contains(allowed, name) || strings.HasPrefix(name, "skip-")
 }

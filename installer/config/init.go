@@ -62,7 +62,9 @@ func LoadInit(f *InitFlags, read ReadFile, env Environment) (*Init, error) {
 	if f.CertValidity != 0 {
 		c.Cluster.CertificateValidityPeriod = &metav1.Duration{Duration: f.CertValidity}
 	}
+	c.VirtualIP = f.virtualIP(&c.Cluster, &p)
 	c.setDefaults(env, &p)
+	c.checkVirtualIP(env.Addresses, &p)
 	c.validate(&p)
 	if err := p.err(); err != nil {
 		return nil, err

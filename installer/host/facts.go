@@ -47,7 +47,7 @@ func (l *Local) Facts(ctx context.Context) (Facts, error) {
 		resolv = "/run/systemd/resolve/resolv.conf" // what the kubelet is given there: /etc/resolv.conf names only the local stub
 	}
 	f.Nameservers = parseNameservers(readOptional(resolv))
-	if f.Addresses, f.DefaultRouteIP, err = addresses(readOptional("/proc/net/route"), readOptional("/proc/net/ipv6_route")); err != nil {
+	if f.Addresses, f.Interfaces, f.DefaultRouteIP, err = addresses(readOptional("/proc/net/route"), readOptional("/proc/net/ipv6_route")); err != nil {
 		return f, err
 	}
 	f.Modules = parseModules(readOptional("/proc/modules"), readOptional("/lib/modules/"+f.Kernel+"/modules.builtin"))

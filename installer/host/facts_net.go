@@ -26,44 +26,45 @@ func isClusterInterface(name string) bool {
 	return false
 }
 
-// addresses lists the node's global addresses, and the one that the default route would use as source.
-func addresses(route4, route6 string) ([]net.IPNet, net.IP, error) {
+// addresses lists the node's global addresses, whose interface has each, and the one that the default route would use as source.
+func addresses(route4, route6 string) ([]net.IPNet, map[string]string, net.IP, error) {
 	ifaces, err := net.Interfaces()
 	if err != nil {
-		return nil, nil, fmt.Errorf("list network interfaces: %w", err)
+		return nil, nil, nil, fmt.Errorf("list network interfaces: %w", err)
 	}
 	var all []net.IPNet
-	byName := map[string][]net.IP{}
+	byName, names := map[string][]net.IP{}, map[string]string{}
 	for _, i := range ifaces {
 		if i.Flags&net.FlagUp == 0 || i.Flags&net.FlagLoopback != 0 || isClusterInterface(i.Name) {
 			continue
 		}
 		addrs, err := i.Addrs()
 		if err != nil {
-			return nil, nil, fmt.Errorf("list addresses of %s: %w", i.Name, err)
+			return nil, nil, nil, fmt.Errorf("list addresses of %s: %w", i.Name, err)
 		}
 		for _, a := range addrs {
 			if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
 				all = append(all, *n)
 				byName[i.Name] = append(byName[i.Name], n.IP)
+				names[n.IP.String()] = i.Name
 			}
 		}
 	}
 	if iface := defaultRoute4(route4); iface != "" {
 		for _, ip := range byName[iface] {
 			if ip.To4() != nil {
-				return all, ip, nil
+				return all, names, ip, nil
 			}
 		}
 	}
 	if iface := defaultRoute6(route6); iface != "" {
 		for _, ip := range byName[iface] {
 			if ip.To4() == nil {
-				return all, ip, nil
+				return all, names, ip, nil
 			}
 		}
 	}
-	return all, nil, nil
+	return all, names, nil, nil
 }
 
 const (

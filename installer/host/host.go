@@ -50,11 +50,12 @@ type Facts struct {
 	CgroupVersion  int      // 1 or 2
 	UID            int
 	Systemd        bool
-	ResolvedActive bool            // systemd-resolved runs
-	Addresses      []net.IPNet     // global unicast addresses, in interface order
-	DefaultRouteIP net.IP          // source address of the default route; nil where there is none
-	Nameservers    []string        // from /etc/resolv.conf
-	Modules        map[string]bool // loaded or built in
+	ResolvedActive bool              // systemd-resolved runs
+	Addresses      []net.IPNet       // global unicast addresses, in interface order
+	Interfaces     map[string]string // the names of their interfaces, by address ("10.0.0.10": "eth0")
+	DefaultRouteIP net.IP            // source address of the default route; nil where there is none
+	Nameservers    []string          // from /etc/resolv.conf
+	Modules        map[string]bool   // loaded or built in
 }
 
 // UnitState is the state of a systemd unit.

@@ -61,10 +61,12 @@ func InitPhases() []Phase {
 		Kubeconfig{},
 		Etcd{},
 		ControlPlane{},
+		VirtualIP{},
 		KubeletStart{},
 		ServiceRoute{}, // while the control plane comes up
 		WaitControlPlane{},
 		UploadConfig{},
+		UploadVirtualIP{},
 		UploadCerts{},
 		MarkControlPlane{},
 		BootstrapToken{},

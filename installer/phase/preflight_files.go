@@ -40,6 +40,7 @@ func (in *inspection) own(ctx context.Context) {
 			have, err := in.r.ReadFile(f.Path)
 			in.ownManifests[comp] = err == nil && bytes.Equal(have, f.Data)
 		}
+		in.ownVirtualIP(ctx)
 	}
 	in.kubeletOurs = exists(in.r, "/var/lib/kubelet/config.yaml") && in.unitOurs() &&
 		(in.ownManifests[string(release.APIServer)] || in.s.Join != nil && exists(in.r, kubeletConf))
@@ -108,6 +109,9 @@ func (in *inspection) wantedPorts() []port {
 		kcm, scheduler = 10252, 10251
 	}
 	out = append(out, port{api, string(release.APIServer)}, port{kcm, string(release.ControllerManager)}, port{scheduler, string(release.Scheduler)})
+	if in.s.Init != nil && in.s.Init.VirtualIP != nil {
+		out = append(out, port{in.s.Init.VirtualIP.Port, release.HAProxy})
+	}
 	if in.s.Init == nil || in.s.Init.Cluster.Etcd.External == nil {
 		out = append(out, port{2379, string(release.Etcd)}, port{2380, string(release.Etcd)})
 	}

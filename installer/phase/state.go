@@ -77,6 +77,8 @@ type State struct {
 	restore *restorePlan      // of an etcd snapshot
 	member  bool              // this host has joined already: the cluster was not asked, and what follows from its answers is in place
 
+	virtualIP *manifests.VirtualIP
+
 	manifests []manifest // of the bundle, in order
 }
 

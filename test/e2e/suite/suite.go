@@ -55,8 +55,19 @@ type Suite struct {
 	unlock func()
 }
 
-// Setup makes the cluster.
-func Setup(ctx context.Context, log *slog.Logger) (s *Suite, err error) {
+// Options say what cluster a suite has, if not one control plane and one worker.
+type Options struct {
+	ControlPlanes, Workers int
+	VIP                    bool // behind a virtual IP
+}
+
+// Setup makes the cluster that all behaviours share.
+func Setup(ctx context.Context, log *slog.Logger) (*Suite, error) {
+	return SetupWith(ctx, log, Options{ControlPlanes: 1, Workers: 1})
+}
+
+// SetupWith makes another one.
+func SetupWith(ctx context.Context, log *slog.Logger, o Options) (s *Suite, err error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("the end-to-end tests need root")
 	}
@@ -74,6 +85,11 @@ func Setup(ctx context.Context, log *slog.Logger) (s *Suite, err error) {
 	if err := s.Lab.Down(ctx); err != nil { // of a run that was killed
 		return s, err
 	}
+	if s.VirtualIP = o.VIP; o.VIP {
+		if err := s.Upstream.AddVirtualIP(ctx); err != nil {
+			return s, err
+		}
+	}
 	if s.Programs, err = s.BuildPrograms(ctx); err != nil {
 		return s, err
 	}
@@ -81,7 +97,7 @@ func Setup(ctx context.Context, log *slog.Logger) (s *Suite, err error) {
 		return s, err
 	}
 	s.Cluster, err = s.Install(ctx, clusters.InstallOptions{
-		ControlPlanes: 1, Workers: 1, Endpoint: true, Runtime: s.Runtime, Bundle: s.Bundle, Before: s.before,
+		ControlPlanes: o.ControlPlanes, Workers: o.Workers, Endpoint: true, VIP: o.VIP, Runtime: s.Runtime, Bundle: s.Bundle, Before: s.before,
 	})
 	return s, err
 }

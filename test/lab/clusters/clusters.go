@@ -29,7 +29,9 @@ type Env struct {
 	Manifests []string // files that are applied when the control plane stands
 	// Compression is bundler's flag of that name; "" is its default.
 	Compression string
-	Log         *slog.Logger
+	// VirtualIP has bundles hold what --vip needs.
+	VirtualIP bool
+	Log       *slog.Logger
 }
 
 // Cluster is a cluster of lab hosts.

@@ -15,8 +15,10 @@ type InstallOptions struct {
 	ControlPlanes, Workers int
 	// Endpoint gives a single control plane an address that further ones can share: the first host's.
 	Endpoint bool
-	Runtime  hosts.Runtime
-	Bundle   Bundle
+	// VIP makes the first free address of the network the endpoint, by --vip; the bundle must have been built for it (Env.VirtualIP).
+	VIP     bool
+	Runtime hosts.Runtime
+	Bundle  Bundle
 	// InitFlags and JoinFlags are added to the commands.
 	InitFlags, JoinFlags []string
 	// Before is called for every host when the bundle is there and nothing was installed yet; nil is nothing.
@@ -51,7 +53,10 @@ func (e *Env) Install(ctx context.Context, o InstallOptions) (*Cluster, error) {
 		}
 	}
 	endpoint := ""
-	if o.ControlPlanes > 1 || o.Endpoint {
+	if o.VIP {
+		endpoint = e.Lab.Net.Spare().String() + ":8443"
+		o.InitFlags = append(slices.Clone(o.InitFlags), "--upload-certs", "--vip", e.Lab.Net.Spare().String())
+	} else if o.ControlPlanes > 1 || o.Endpoint {
 		endpoint = c.Hosts[0].IP.String() + ":6443"
 		o.InitFlags = append(slices.Clone(o.InitFlags), "--upload-certs")
 	}

@@ -62,6 +62,9 @@ func (e *Env) BuildBundle(ctx context.Context, p Programs) (Bundle, error) {
 		return Bundle{}, err
 	}
 	inputs := []string{key, e.Upstream.Version, e.effort()}
+	if e.VirtualIP {
+		inputs = append(inputs, "vip")
+	}
 	for _, i := range e.Upstream.Images {
 		inputs = append(inputs, i.Ref(), i.Index)
 	}
@@ -98,6 +101,9 @@ func (e *Env) Pack(ctx context.Context, p Programs, more []upstream.Image, args 
 	}
 	for _, m := range e.Manifests {
 		argv = append(argv, "--manifest", m)
+	}
+	if e.VirtualIP {
+		argv = append(argv, "--vip")
 	}
 	cmd := exec.CommandContext(ctx, p.Bundler, slices.Concat(argv, s.Flags(), args)...)
 	if msg, err := cmd.CombinedOutput(); err != nil {

@@ -42,11 +42,19 @@ func (n Net) firstHost() netip.Addr {
 	return netip.AddrFrom4(a)
 }
 
+// Spare is .250: no host gets it.
+func (n Net) Spare() netip.Addr {
+	a := n.Prefix.Addr().As4()
+	a[3] = 250
+	return netip.AddrFrom4(a)
+}
+
 func (n Net) table() string { return "kubebundle_lab_" + n.Bridge }
 
 // guard stands where the bridge hands frames up to the machine, the only way out of the hosts' network. It counts and
 // drops everything that a host sends there on its own, and lets pass the answers to what the machine asked. It hangs on
 // the ingress hook because there it sees exactly these frames, whatever the machine's own firewall and br_netfilter do.
+// Link-local multicast (VRRP among it) is for the hosts' own network and no router forwards it: it is dropped and not counted.
 func (n Net) guard() string {
 	return strings.NewReplacer("TABLE", n.table(), "BRIDGE", n.Bridge, "PREFIX", n.Prefix.String(), "GATEWAY", n.Gateway.String()).Replace(
 		`table netdev TABLE {
@@ -56,6 +64,7 @@ func (n Net) guard() string {
 	counter ip6_outside { comment "IPv6 packets that are not link-local multicast" }
 	chain ingress {
 		type filter hook ingress device BRIDGE priority 0; policy accept;
+		ip daddr 224.0.0.0/24 drop
 		ip daddr != PREFIX counter name outside drop
 		ip daddr GATEWAY tcp flags & (syn|ack) == syn counter name machine drop
 		ip daddr GATEWAY meta l4proto udp counter name machine drop

@@ -2,7 +2,9 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -182,6 +184,31 @@ func (b *Builder) extras(ctx context.Context) []extra {
 			return recipe{layers: []store.Layer{base, tools}, cmd: []string{"sh"}, label: "Debian's busybox-static"}, err
 		}},
 	}
+}
+
+// AddVirtualIP adds the images of keepalived and HAProxy, made of the distribution's packages, under the names that bundler asks for.
+func (u *Upstream) AddVirtualIP(ctx context.Context) error {
+	for c, ref := range release.VirtualIPImages() {
+		img, err := u.b.image([]string{ref}, []string{runtime.GOARCH}, func(string) (recipe, error) {
+			base, err := u.b.baseLayer()
+			if err != nil {
+				return recipe{}, err
+			}
+			tree, err := u.b.debianTree(ctx, "vip", vipTools, func(tree string) error {
+				return errors.Join(linkBusybox(ctx, tree), os.RemoveAll(filepath.Join(tree, "usr/lib/x86_64-linux-gnu/perl")))
+			})
+			if err != nil {
+				return recipe{}, err
+			}
+			tools, err := u.b.treeLayer(tree)
+			return recipe{layers: []store.Layer{base, tools}, cmd: []string{c}, label: "Debian's " + c}, err
+		})
+		if err != nil {
+			return err
+		}
+		u.Images = append(u.Images, img)
+	}
+	return nil
 }
 
 func (b *Builder) withTools(ctx context.Context, s set, at string) (recipe, error) {

@@ -133,6 +133,16 @@ var netTools = []string{
 	"libnftnl11", "libtinfo6", "libxtables12", "netbase", "nftables",
 }
 
+// vipTools are keepalived, HAProxy and curl with the libraries that they are linked to.
+var vipTools = []string{
+	"busybox-static", "curl", "haproxy", "keepalived", "libblkid1", "libbrotli1", "libc6", "libcap2", "libcom-err2", "libcrypt1", "libcurl4", "libffi8",
+	"libgcc-s1", "libgcrypt20", "libglib2.0-0", "libgmp10", "libgnutls30", "libgpg-error0", "libgssapi-krb5-2", "libhogweed6", "libidn2-0", "libk5crypto3",
+	"libkeyutils1", "libkrb5-3", "libkrb5support0", "libldap-2.5-0", "liblua5.3-0", "liblz4-1", "liblzma5", "libmnl0", "libmount1", "libnettle8", "libnftnl11",
+	"libnghttp2-14", "libnl-3-200", "libnl-genl-3-200", "libnsl2", "libopentracing-c-wrapper0", "libopentracing1", "libp11-kit0", "libpci3", "libpcre2-8-0",
+	"libperl5.36", "libpsl5", "librtmp1", "libsasl2-2", "libselinux1", "libsensors5", "libsnmp40", "libssh2-1", "libssl3", "libstdc++6", "libsystemd0",
+	"libtasn1-6", "libtirpc3", "libudev1", "libunistring2", "libwrap0", "libzstd1", "netbase", "zlib1g",
+}
+
 // debianTree unpacks packages of the distribution into a folder, without running anything of theirs. It is for the
 // machine's architecture.
 func (b *Builder) debianTree(ctx context.Context, name string, pkgs []string, finish func(tree string) error) (string, error) {
