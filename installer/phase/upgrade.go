@@ -45,11 +45,11 @@ type Upgrade struct {
 	API func(context.Context) (*cluster.Client, error)
 
 	node         string
-	controlPlane bool // this node has one
+	controlPlane bool             // this node has one
 	cluster      *version.Version // what kubeadm-config says
 	from         *version.Version // what this node is
-	pending      *pendingUpgrade // an upgrade that was begun and has not ended; nil where none was
-	resumed      bool            // by an earlier run
+	pending      *pendingUpgrade  // an upgrade that was begun and has not ended; nil where none was
+	resumed      bool             // by an earlier run
 	docs         clusterDocs
 	starts       map[string]int // of the static pods' containers before the upgrade, see pendingUpgrade
 	registration config.NodeRegistration

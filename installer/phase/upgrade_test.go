@@ -443,10 +443,42 @@ func TestGateGivesUpOnAProgramThatEndsAgainAndAgain(t *testing.T) {
 			t.Errorf("look %d: %v", i, err)
 		}
 	}
-	log("new", 2, "")
-	var hopeless *step.HopelessError
-	if err := g.ending(m); !errors.As(err, &hopeless) || !strings.Contains(err.Error(), "  Error: unknown flag: --nonsense") {
-		t.Errorf("it ends again and again, and the gate says %v", err)
+	// It runs, so it may still come up; then it does not run any more, and is not started again at once.
+	now := time.Now()
+	g.now = func() time.Time { return now }
+	write(t, m, "/proc/17/cmdline", "kube-apiserver\x00--advertise-address=10.0.0.10\x00")
+	now = now.Add(time.Minute)
+	if err := g.ending(m); err != nil {
+		t.Errorf("it runs, and the gate says %v", err)
+	}
+	if err := m.Remove("/proc/17/cmdline"); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.ending(m); err != nil {
+		t.Errorf("it has just ended, and the gate says %v", err)
+	}
+	now = now.Add(time.Minute)
+	for _, why := range []string{"it has ended twice", "it was started a third time"} {
+		var hopeless *step.HopelessError
+		if err := g.ending(m); !errors.As(err, &hopeless) || !strings.Contains(err.Error(), "  Error: unknown flag: --nonsense") {
+			t.Errorf("%s, and the gate says %v", why, err)
+		}
+		g.gone = time.Time{}
+		log("new", 2, "")
+	}
+}
+
+func TestRuns(t *testing.T) {
+	m := host.NewMemory()
+	write(t, m, "/proc/self/cmdline", "kube-apiserver\x00")
+	write(t, m, "/proc/9/cmdline", "/usr/local/bin/kube-apiserver\x00--advertise-address=10.0.0.10\x00--v=2\x00")
+	for arg, want := range map[string]bool{"": true, "--advertise-address=10.0.0.10": true, "--advertise-address=10.0.0.1": false} {
+		if got := runs(m, "kube-apiserver", arg); got != want {
+			t.Errorf("with %q: %v", arg, got)
+		}
+	}
+	if runs(m, "etcd", "") {
+		t.Error("there is no etcd")
 	}
 }
 

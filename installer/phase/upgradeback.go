@@ -12,7 +12,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/version"
 
-	"kubebundle/installer/config"
 	"kubebundle/installer/host"
 	"kubebundle/installer/step"
 	"kubebundle/release"
@@ -100,7 +99,7 @@ type putFilesBack struct{}
 
 func (putFilesBack) Name() string { return "rollback/files" }
 
-func (putFilesBack) Plan(_ context.Context, s *State, r host.Reader) ([]step.Step, error) {
+func (putFilesBack) Plan(_ context.Context, _ *State, r host.Reader) ([]step.Step, error) {
 	p, err := mustPending(r)
 	if err != nil {
 		return nil, err
@@ -126,7 +125,7 @@ func (putFilesBack) Plan(_ context.Context, s *State, r host.Reader) ([]step.Ste
 		}
 		steps = append(steps, step.Tended{Step: step.Remove{Path: f.Path, Why: "it was not there before"}})
 	}
-	stop, err := stopForEtcd(s.timeouts(), r)
+	stop, err := stopForEtcd(r)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +135,7 @@ func (putFilesBack) Plan(_ context.Context, s *State, r host.Reader) ([]step.Ste
 }
 
 // stopForEtcd stops the API server where etcd is about to restart, for the reason that etcdSteps has.
-func stopForEtcd(t config.Timeouts, r host.Reader) ([]step.Step, error) {
+func stopForEtcd(r host.Reader) ([]step.Step, error) {
 	if !exists(r, apiServerManifest) {
 		return nil, nil
 	}
@@ -156,7 +155,7 @@ func stopForEtcd(t config.Timeouts, r host.Reader) ([]step.Step, error) {
 	if err != nil {
 		return nil, err
 	}
-	return stopAPIServer(portOf("//:"+podArg(pod, "secure-port", "6443")), t.UpgradeManifests), nil
+	return stopAPIServer(podArg(pod, "advertise-address", ""), portOf("//:"+podArg(pod, "secure-port", "6443"))), nil
 }
 
 // etcdHasGrown reports whether etcd was started in a newer minor version: what that one has written, the old one may refuse to read.

@@ -112,7 +112,7 @@ func (u *Upgrade) etcdSteps(s *State, f manifests.File, health string, r host.Re
 	if !written && exists(r, apiServerManifest) { // else a run that was cut off has stopped it
 		steps = append(steps, step.EtcdHealthy(s.etcdConn(), s.timeouts().EtcdAPICall)) // the other members must carry on meanwhile
 		if !Skipped(u.SkipPhases, upgradeComponent{release.APIServer}.Name()) {
-			steps = append(steps, stopAPIServer(s.Node.BindPort, s.timeouts().UpgradeManifests)...)
+			steps = append(steps, stopAPIServer(s.Node.AdvertiseAddress.String(), s.Node.BindPort)...)
 		}
 	}
 	g := &gate{node: u.node, component: string(release.Etcd), manifest: f.Data, health: health, before: u.starts}
@@ -121,17 +121,27 @@ func (u *Upgrade) etcdSteps(s *State, f manifests.File, health string, r host.Re
 
 const apiServerManifest = manifestsDir + "/" + string(release.APIServer) + ".yaml"
 
-// stopAPIServer takes the static pod away and waits until nobody listens any more.
-func stopAPIServer(port int, timeout time.Duration) []step.Step {
+// stopAPIServer takes the static pod away and waits until the program has ended, not only until it listens no more: an API server whose etcd goes first
+// does not end before it is killed. Its end is only waited for as long as the kubelet does, too.
+func stopAPIServer(address string, port int) []step.Step {
 	if port == 0 {
 		port = config.DefaultBindPort
 	}
+	const grace = 40 * time.Second // the kubelet's 30, and some
 	return []step.Step{
 		step.Tended{Step: step.Remove{Path: apiServerManifest, Why: "it starts anew with etcd"}},
-		step.Await{
-			What: "the API server of this node to stop", Timeout: timeout, Interval: 100 * time.Millisecond, Hint: "journalctl -xeu kubelet",
-			Check: func(_ context.Context, t *step.Target) error { return allFree(t, []int{port}) },
-		},
+		mayFail{step.Await{
+			What: "the API server of this node to end", Timeout: grace, Interval: 100 * time.Millisecond, Hint: "journalctl -xeu kubelet",
+			Check: func(_ context.Context, t *step.Target) error {
+				if err := allFree(t, []int{port}); err != nil {
+					return err
+				}
+				if runs(t.Host, string(release.APIServer), "--advertise-address="+address) {
+					return errors.New("it is still running")
+				}
+				return nil
+			},
+		}},
 	}
 }
 

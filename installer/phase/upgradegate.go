@@ -36,11 +36,16 @@ type gate struct {
 	// before counts the starts of the former pod. Where it is given, a start on top of it tells the new one, and the API need not be there.
 	before  map[string]int
 	started map[string]int
+	gone    time.Time // since when the program does not run, after it was started again
+	now     func() time.Time
 }
 
 // endsTolerated is how often a new program may end while it is waited for. An API server may give up once when its etcd is slow; and it is started
-// again at once, while from the second time on the kubelet waits 10 seconds and more.
-const endsTolerated = 1
+// again at once. From the second time on the kubelet waits 10 seconds and more, so a program that does not run for goneTolerated then has ended again.
+const (
+	endsTolerated = 1
+	goneTolerated = 3 * time.Second
+)
 
 func (s *State) podGate(node, component string, manifest []byte, health, version string) step.Await {
 	g := &gate{node: node, component: component, manifest: manifest, health: health, version: version}
@@ -175,13 +180,37 @@ func (g *gate) ending(h host.Reader) error {
 		g.started = now
 	}
 	for dir, n := range now {
-		if n-g.started[dir] <= endsTolerated { // a folder that is new began with 0, as its logs do
+		again := n - g.started[dir] // a folder that is new began with 0, as its logs do
+		last := n - 1
+		switch {
+		case again < endsTolerated:
 			continue
+		case again == endsTolerated:
+			if !g.ended(h) {
+				continue
+			}
+			last = n
 		}
-		log := path.Join(dir, strconv.Itoa(n-1)+".log")
+		log := path.Join(dir, strconv.Itoa(last)+".log")
 		return &step.HopelessError{Err: fmt.Errorf("%s ends again and again; it says (%s):\n%s", g.component, log, tail(h, log))}
 	}
 	return nil
+}
+
+// ended reports whether the program has not been running for a while.
+func (g *gate) ended(h host.Reader) bool {
+	now := time.Now
+	if g.now != nil {
+		now = g.now
+	}
+	if runs(h, g.component, "") {
+		g.gone = time.Time{}
+		return false
+	}
+	if g.gone.IsZero() {
+		g.gone = now()
+	}
+	return now().Sub(g.gone) > goneTolerated
 }
 
 // podStarts counts the starts of a static pod's container: the highest number of a log file in each folder that there is of such a pod.
