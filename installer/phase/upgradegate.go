@@ -132,15 +132,25 @@ func (g *gate) mirrored(ctx context.Context, t *step.Target) error {
 	if !same || live.DeletionTimestamp != nil {
 		return errors.New("the kubelet has not taken the new manifest yet")
 	}
-	if len(live.Status.ContainerStatuses) == 0 {
-		return errors.New("its container has not started")
-	}
-	for _, st := range live.Status.ContainerStatuses {
-		if st.State.Running == nil {
-			return fmt.Errorf("its container is not running: %s", waitingText(st))
+	return g.hasStarted(t.Host, live)
+}
+
+// hasStarted looks for the start of a mirror pod's container. Its logs lie below the hash of its manifest, and the kubelet starts it when the former one
+// has ended; what the API shows of its state may be a minute late.
+func (g *gate) hasStarted(h host.Host, live *corev1.Pod) error {
+	hash := live.Annotations["kubernetes.io/config.hash"]
+	for dir := range podStarts(h, g.node, g.component) {
+		if hash != "" && strings.HasSuffix(path.Base(path.Dir(dir)), "_"+hash) {
+			return nil
 		}
 	}
-	return nil
+	for _, st := range live.Status.ContainerStatuses {
+		if st.State.Running != nil {
+			return nil
+		}
+		return fmt.Errorf("its container is not running: %s", waitingText(st))
+	}
+	return errors.New("its container has not started")
 }
 
 func waitingText(st corev1.ContainerStatus) string {

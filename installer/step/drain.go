@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -87,15 +88,26 @@ func (s Drain) Satisfied(ctx context.Context, t *Target) (bool, error) {
 // drainInterval is how often pods are asked to leave: kubectl's.
 const drainInterval = 2 * time.Second
 
-// Apply evicts again and again what a disruption budget holds back.
+// Apply evicts again and again what a disruption budget holds back. Only pods that are on the node when it begins count: one that tolerates a cordoned
+// node comes back at once, as another pod.
 func (s Drain) Apply(ctx context.Context, t *Target) error {
 	limit, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	asked := map[string]bool{} // pods that are on their way
+	var counted map[string]bool
 	why := map[string]string{}
 	var left []cluster.PodRef
 	for {
 		c, pods, err := s.list(limit, t)
+		if err == nil {
+			if counted == nil {
+				counted = map[string]bool{}
+				for _, p := range pods {
+					counted[p.UID] = true
+				}
+			}
+			pods = slices.DeleteFunc(pods, func(p cluster.PodRef) bool { return !counted[p.UID] })
+		}
 		switch {
 		case err == nil && len(pods) == 0:
 			return nil
@@ -115,7 +127,7 @@ func (s Drain) Apply(ctx context.Context, t *Target) error {
 			}
 			asked[p.UID], why[p.UID] = done, reason
 		}
-		t.progress(int64(len(asked)), int64(len(asked)+len(left)), "pods")
+		t.progress(int64(len(counted)-len(left)), int64(len(counted)), "pods")
 		select {
 		case <-limit.Done():
 			if ctx.Err() != nil {

@@ -109,16 +109,20 @@ func TestDrain(t *testing.T) {
 			return http.StatusTooManyRequests, "TooManyRequests"
 		}
 		evicted += name
-		go func() { _ = c.Kube.CoreV1().Pods("default").Delete(context.Background(), name, metav1.DeleteOptions{}) }()
+		go func() {
+			_ = c.Kube.CoreV1().Pods("default").Delete(context.Background(), name, metav1.DeleteOptions{})
+			put(srv, name+"-again", owned("ReplicaSet"), clustertest.Object{}) // it tolerates a cordoned node
+		}()
 		return http.StatusNotFound, "NotFound" // "it is gone"
 	}
 	s := step.Drain{Node: "n1", Timeout: time.Minute}
 	satisfied(t, s, tg, false)
 	ok(t, s.Apply(t.Context(), tg))
-	satisfied(t, s, tg, true)
 	if evicted != "web" {
 		t.Errorf("evicted %q, want web alone", evicted)
 	}
+	ok(t, c.Kube.CoreV1().Pods("default").Delete(t.Context(), "web-again", metav1.DeleteOptions{}))
+	satisfied(t, s, tg, true)
 
 	put(srv, "data", owned("ReplicaSet"), empty)
 	var de *step.DrainError
