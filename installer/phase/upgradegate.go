@@ -144,13 +144,13 @@ func (g *gate) hasStarted(h host.Host, live *corev1.Pod) error {
 			return nil
 		}
 	}
-	for _, st := range live.Status.ContainerStatuses {
-		if st.State.Running != nil {
-			return nil
-		}
+	if len(live.Status.ContainerStatuses) == 0 {
+		return errors.New("its container has not started")
+	}
+	if st := live.Status.ContainerStatuses[0]; st.State.Running == nil { // a static pod of ours has one
 		return fmt.Errorf("its container is not running: %s", waitingText(st))
 	}
-	return errors.New("its container has not started")
+	return nil
 }
 
 func waitingText(st corev1.ContainerStatus) string {
