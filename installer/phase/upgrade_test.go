@@ -488,3 +488,25 @@ func TestKubeletArgs(t *testing.T) {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
+
+// TestUpgradeNodeKnowsWhatItWas: the cluster's configuration is of the new version already when a further control plane follows.
+func TestUpgradeNodeKnowsWhatItWas(t *testing.T) {
+	m, srv := upgradable(t)
+	cm := srv.Get(kubeSystem + "configmaps/kubeadm-config")
+	data := cm["data"].(clustertest.Object)
+	data["ClusterConfiguration"] = strings.Replace(data["ClusterConfiguration"].(string), testVersion, upgradeTo, 1)
+	srv.Put(kubeSystem+"configmaps/kubeadm-config", cm)
+	s := upgradeState(t, srv, upgradeTo)
+	s.Upgrade.Node = true
+	steps, text := planAll(t, UpgradePhases(), s, m)
+	for _, not := range []string{"kubeadm-config", "RBAC for joining"} {
+		if strings.Contains(text, not) {
+			t.Errorf("a node that follows would write %s", not)
+		}
+	}
+	for _, st := range steps {
+		if f, ok := st.(step.File); ok && f.Path == pendingFile && !strings.Contains(string(f.Data), `"from": "`+testVersion+`"`) {
+			t.Errorf("it notes\n%s", f.Data)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,7 +112,6 @@ func TestUpgrade(t *testing.T) {
 	}{
 		{"plan", plan},
 		{"poisonedserver", poisonedServer},
-		{"poisonedkubelet", poisonedKubelet},
 		{"apply", apply},
 		{"node", node},
 		{"again", again},
@@ -223,7 +223,7 @@ func returns(t *testing.T, s *suite.Suite, patch, content string, texts ...strin
 	if now := s.Kubectl(t, "-n", "kube-system", "get", "configmap", "kubeadm-config", "kubelet-config", "kube-proxy", "coredns", "-o", "jsonpath={.items[*].data}"); now != config {
 		t.Errorf("the cluster's configuration was\n%s\nand is\n%s", config, now)
 	}
-	versions(t, s, s.Version, s.Version, s.Version)
+	versions(t, s, s.Version, slices.Repeat([]string{s.Version}, len(s.Cluster.Hosts))...)
 }
 
 func poisonedServer(t *testing.T, s *suite.Suite) {
@@ -231,10 +231,6 @@ func poisonedServer(t *testing.T, s *suite.Suite) {
 	if out, err := s.Server().Output(t.Context(), "sh", "-c", "cat /var/lib/kubebundle/upgrade/logs/kube-apiserver-*"); err != nil || !strings.Contains(out, "unknown flag") {
 		t.Errorf("the kept logs say %q, %v", out, err)
 	}
-}
-
-func poisonedKubelet(t *testing.T, s *suite.Suite) {
-	returns(t, s, "kubeletconfiguration+merge.yaml", "syncFrequency: nonsense\n", "the kubelet ends again and again")
 }
 
 // versions wants the control plane's pods and all kubelets to be of versions.
@@ -306,7 +302,8 @@ func again(t *testing.T, s *suite.Suite) {
 	want(t, upgrade(t, s.Server(), "rollback"), 1, "there is no upgrade to take back")
 }
 
-// killed is a cluster of its own, whose upgrade is killed again and again: once it is taken back by hand, then it finishes.
+// killed is a cluster of its own of one node. It is given a kubelet that does not start, after its control plane is new, and returns; then its upgrade is
+// killed again and again: once it is taken back by hand, then it finishes.
 func killed(t *testing.T, s *suite.Suite) {
 	h := s.BareHost(t, "kill1", s.Runtime)
 	if err := clusters.Forwarding(t.Context(), h); err != nil {
@@ -330,6 +327,7 @@ func killed(t *testing.T, s *suite.Suite) {
 	if err := newer.Carry(t.Context(), h); err != nil {
 		t.Fatal(err)
 	}
+	returns(t, one, "kubeletconfiguration+merge.yaml", "syncFrequency: nonsense\n", "the kubelet ends again and again")
 	before := files(t, h)
 	kill(t, h, "grep -q "+to+" /etc/kubernetes/manifests/kube-controller-manager.yaml")
 	r := newer.Install(t.Context(), h, "upgrade", "rollback")
