@@ -108,7 +108,7 @@ the keys has signed.
 	fs.StringVar(&f.outputDir, "output-dir", ".", "`folder` to write to")
 	fs.StringVar(&f.outputFile, "output-file", "", "`file` to write instead, for one architecture")
 	fs.StringVar(&f.installer, "installer", "", "`path` of the installer to pack; %ARCH stands for the architecture (default: install-linux-ARCH beside this program)")
-	fs.StringVar(&f.compression, "compression", string(encoder.Default), "`effort` of the encoder: fast (a tenth larger, in half the time), default, or best (for a release: a tenth smaller, in minutes)")
+	fs.StringVar(&f.compression, "compression", string(encoder.Default), "`effort` of the encoder: fast (a fifth larger, in half the time), default, or best (for a release: a fifth smaller, in minutes)")
 	fs.StringVar(&f.split, "split", "", "cut each bundle into parts of this `size`, as in 4GB (the most that FAT holds is 4GiB less one byte) or 700MB")
 	fs.StringVar(&f.base, "base", "", "make a delta of this older bundle, a `path` of a file, a part or a folder; %ARCH stands for the architecture")
 	f.signing.add(fs)
