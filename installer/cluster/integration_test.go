@@ -410,6 +410,15 @@ func testRealDiscovery(ctx context.Context, t *testing.T, w *world, admin *Clien
 			t.Fatal(err)
 		}
 	}
+	// We sign as the signer does: nodes can join before it has started, and it changes nothing.
+	if err := admin.SignClusterInfo(ctx, &token); err != nil {
+		t.Fatal(err)
+	}
+	f := &finder{dialer: w.dialer, endpoint: w.endpoint, patience: time.Second, interval: 100 * time.Millisecond}
+	if _, err := f.byToken(ctx, token, []string{pinOf(w.ca.cert)}); err != nil {
+		t.Errorf("signed by us: %v", err)
+	}
+	own := unsign(ctx, t, admin, token.ID)
 	// The signer starts only now: discovery has to wait for its signature.
 	w.start(binary(t, "KUBEBUNDLE_KUBE_BIN", "kube-controller-manager"), "--kubeconfig", w.file("kcm.conf", w.kubeconfig("kcm", "system:masters")), "--leader-elect=false", "--secure-port", "0",
 		"--controllers", "bootstrap-signer-controller,token-cleaner-controller")
@@ -428,6 +437,12 @@ func testRealDiscovery(ctx context.Context, t *testing.T, w *world, admin *Clien
 	}
 	if taken, err := d.NodeTaken(ctx, info, "other"); err != nil || taken {
 		t.Errorf("no node of that name: %t, %v", taken, err)
+	}
+	if theirs := unsign(ctx, t, admin, token.ID); theirs != own {
+		t.Errorf("the signer's signature is %s, ours %s", theirs, own)
+	}
+	if err := admin.SignClusterInfo(ctx, &token); err != nil {
+		t.Fatal(err)
 	}
 	// cluster-info has signatures of the signer now; they are no difference and stay.
 	if ok, err := admin.Applied(ctx, bootstrapObjects(w)[0]); err != nil || !ok {
@@ -456,6 +471,22 @@ func testRealDiscovery(ctx context.Context, t *testing.T, w *world, admin *Clien
 		}
 	}
 	expectKind(ctx, t, w, token, options.Pins, DiscoveryUnknownToken)
+}
+
+// unsign takes a token's signature from cluster-info.
+func unsign(ctx context.Context, t *testing.T, admin *Client, id string) string {
+	t.Helper()
+	maps := admin.Kube.CoreV1().ConfigMaps("kube-public")
+	cm, err := maps.Get(ctx, "cluster-info", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature := cm.Data["jws-kubeconfig-"+id]
+	delete(cm.Data, "jws-kubeconfig-"+id)
+	if _, err := maps.Update(ctx, cm, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return signature
 }
 
 func expectKind(ctx context.Context, t *testing.T, w *world, token Token, pins []string, kind DiscoveryKind) {

@@ -15,7 +15,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kretry "k8s.io/client-go/util/retry"
 	bootstrapapi "k8s.io/cluster-bootstrap/token/api"
+	"k8s.io/cluster-bootstrap/token/jws"
 )
 
 // Token is a bootstrap token.
@@ -223,15 +225,35 @@ func (c *Client) DeleteToken(ctx context.Context, id string) error {
 	return nil
 }
 
-// TokenSigned wants cluster-info signed with a token: the controller manager's bootstrapsigner does so some seconds after the token was
-// stored, and only then can a node join with it.
-func (c *Client) TokenSigned(ctx context.Context, id string) error {
+// ClusterInfoSigned reports whether cluster-info is signed with a token of that id: only then can a node join with it.
+func (c *Client) ClusterInfoSigned(ctx context.Context, id string) (bool, error) {
 	cm, err := c.Kube.CoreV1().ConfigMaps(metav1.NamespacePublic).Get(ctx, bootstrapapi.ConfigMapClusterInfo, metav1.GetOptions{})
 	if err != nil {
-		return fmt.Errorf("read ConfigMap kube-public/%s: %w", bootstrapapi.ConfigMapClusterInfo, err)
+		return false, fmt.Errorf("read ConfigMap kube-public/%s: %w", bootstrapapi.ConfigMapClusterInfo, err)
 	}
-	if _, signed := cm.Data[bootstrapapi.JWSSignatureKeyPrefix+id]; !signed {
-		return fmt.Errorf("ConfigMap kube-public/%s is not signed with it yet", bootstrapapi.ConfigMapClusterInfo)
+	_, signed := cm.Data[bootstrapapi.JWSSignatureKeyPrefix+id]
+	return signed, nil
+}
+
+// SignClusterInfo signs cluster-info with a token, as the controller manager's bootstrapsigner does. That one finds its own signature there when it has
+// started, which is many seconds after the API server serves, and goes on from there.
+func (c *Client) SignClusterInfo(ctx context.Context, t *Token) error {
+	maps := c.Kube.CoreV1().ConfigMaps(metav1.NamespacePublic)
+	err := kretry.RetryOnConflict(kretry.DefaultRetry, func() error {
+		cm, err := maps.Get(ctx, bootstrapapi.ConfigMapClusterInfo, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		signature, err := jws.ComputeDetachedSignature(cm.Data[bootstrapapi.KubeConfigKey], t.ID, t.Secret)
+		if err != nil {
+			return err
+		}
+		cm.Data[bootstrapapi.JWSSignatureKeyPrefix+t.ID] = signature
+		_, err = maps.Update(ctx, cm, metav1.UpdateOptions{})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("sign ConfigMap kube-public/%s with token %s: %w", bootstrapapi.ConfigMapClusterInfo, t.ID, err)
 	}
 	return nil
 }

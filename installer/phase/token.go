@@ -79,7 +79,7 @@ type ShowJoinCommand struct{}
 // Name is kubeadm's.
 func (ShowJoinCommand) Name() string { return "show-join-command" }
 
-// Plan waits until the token serves, and prints; the text is made when the step runs, since the token step may have found a token that still
+// Plan sees to it that the token serves at once, and prints; the text is made when the step runs, since the token step may have found a token that still
 // serves.
 func (ShowJoinCommand) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
 	c, n, err := s.initCluster(ctx, r)
@@ -96,7 +96,7 @@ func (ShowJoinCommand) Plan(ctx context.Context, s *State, r host.Reader) ([]ste
 	pin := pki.Pin(s.Certs["ca"].Cert)
 	var steps []step.Step
 	if s.Token != nil {
-		steps = append(steps, step.TokenSigned(s.Token, s.timeouts().ControlPlaneComponentHealthCheck, n.CRISocket))
+		steps = append(steps, step.SignClusterInfo{Token: s.Token})
 	}
 	return append(steps, step.Print{What: "the join command", Text: func() string {
 		token := "<value withheld>"

@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"kubebundle/installer/cluster"
 )
 
 // Await waits until something that others do has happened.
@@ -151,24 +148,6 @@ func TLSBootstrapped(kubeconfig string, timeout time.Duration) Await {
 				return fmt.Errorf("%s is empty", kubeconfig)
 			}
 			return err
-		},
-	}
-}
-
-// TokenSigned waits until the controller manager has signed cluster-info with a token: before, a node that joins with it is told that the
-// cluster does not know it. The token is read when the step runs. socket is the CRI socket of this node.
-func TokenSigned(token *cluster.Token, timeout time.Duration, socket string) Await {
-	return Await{
-		What: "the cluster to know the token", Timeout: timeout, Hint: "the controller manager's bootstrapsigner writes ConfigMap kube-public/cluster-info: " + Logs(socket, "kube-controller-manager"),
-		Check: func(ctx context.Context, t *Target) error {
-			if !slices.Contains(token.Usages, "signing") {
-				return nil // one that only authenticates signs nothing
-			}
-			c, err := t.Cluster(ctx)
-			if err != nil {
-				return err
-			}
-			return c.TokenSigned(ctx, token.ID)
 		},
 	}
 }
