@@ -74,8 +74,13 @@ func (im *importer) run(ctx context.Context, src cruntime.Source, progress func(
 		return err
 	}
 	g, gctx := errgroup.WithContext(ctx)
+	unpacked := make(chan struct{}, 1)
+	g.Go(func() error { return im.flush(unpacked) })
 	// The reader is one of the group, so that the first error of anybody stops everybody and is the one reported.
-	g.Go(func() error { return im.read(gctx, g, src, progress) })
+	g.Go(func() error {
+		defer close(unpacked)
+		return im.read(gctx, g, src, unpacked, progress)
+	})
 	if err := g.Wait(); err != nil && ctx.Err() != nil {
 		// What the daemon's side says of a stream that was cut off differs from time to time.
 		return fmt.Errorf("import images: %w", ctx.Err())
@@ -128,9 +133,26 @@ func (im *importer) findPresent(ctx context.Context) error {
 	return nil
 }
 
-// read takes what is needed from the source and starts the work on it.
-func (im *importer) read(ctx context.Context, g *errgroup.Group, src cruntime.Source, progress func(cruntime.Event)) error {
-	total, done := im.plan.bytes(), int64(0)
+// flushBytes of layers are unpacked before they are written to the disk.
+const flushBytes = 64 << 20
+
+// flush has the disk write what was unpacked while the processor decodes what comes next. The kernel would leave nearly all of it to the sync at the end,
+// during which the processor has nothing to do. An error is told by one of the syncs only, so it counts here as it does there.
+func (im *importer) flush(unpacked <-chan struct{}) error {
+	for range unpacked {
+		if im.dir == nil {
+			continue
+		}
+		if err := im.sync(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read takes what is needed from the source and starts the work on it. It tells unpacked, if that listens, about every flushBytes.
+func (im *importer) read(ctx context.Context, g *errgroup.Group, src cruntime.Source, unpacked chan<- struct{}, progress func(cruntime.Event)) error {
+	total, done, told := im.plan.bytes(), int64(0), int64(0)
 	for !im.plan.complete() {
 		b, rd, err := src.Next()
 		if errors.Is(err, io.EOF) {
@@ -155,6 +177,13 @@ func (im *importer) read(ctx context.Context, g *errgroup.Group, src cruntime.So
 		}
 		err = im.readLayer(ctx, g, l, rd, func(n int64) {
 			done += n
+			if done-told >= flushBytes {
+				told = done
+				select {
+				case unpacked <- struct{}{}:
+				default: // it is still at the last one
+				}
+			}
 			if progress != nil {
 				progress(cruntime.Event{Image: l.image, Done: done, Total: total})
 			}
