@@ -2,7 +2,6 @@ package step
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"kubebundle/installer/cluster"
@@ -14,7 +13,7 @@ import (
 type SignClusterInfo struct{ Token *cluster.Token }
 
 func (s SignClusterInfo) String() string {
-	return fmt.Sprintf("sign ConfigMap kube-public/cluster-info with token %s", s.Token.ID)
+	return "sign ConfigMap kube-public/cluster-info with token " + s.Token.ID
 }
 
 // Satisfied by any signature of the token: it was made with its secret, or the controller manager makes it anew. A token that only
