@@ -85,7 +85,7 @@ func lines() []line {
 			why: "The installer travels in a delta too, whole: it is what applies the delta, and has to run before the base is at hand.",
 		},
 		{part: partBuild, quantity: wall, ours: ourDelta, opponent: ourDefault},
-		{part: partBuild, quantity: memory, ours: ourDelta, next: 400, why: "Finding a patch takes both programs and a suffix array of the old one, up to a gigabyte for the largest (docs/adr/0006-deltas-are-patched-like-bsdiff.md)."},
+		{part: partBuild, quantity: memory, ours: ourDelta, next: 400, why: "Finding a patch takes both programs and a table of the old one in memory, beside what the encoder and the reader of the base hold (docs/adr/0006-deltas-are-patched-like-bsdiff.md)."},
 
 		{
 			part: partImport, quantity: wall, ours: ourLoad, opponent: ctrImport, goal: 0.45, next: 0.30,
