@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -160,6 +162,9 @@ func (a *app) etcdRestore() *cobra.Command {
 			}
 			if facts.UID != 0 {
 				return &installer.NotRootError{Workflow: "etcd snapshot restore"}
+			}
+			if _, err := os.Stat(r.File); err != nil { // nobody is asked whether to go back to what is not there
+				return fmt.Errorf("etcd snapshot restore: %w", err)
 			}
 			if !dryRun && !force {
 				if err := a.confirm("etcd snapshot restore", "This takes the cluster's data back to what "+r.File+" holds. Go on? [y/N]: ", "--force"); err != nil {

@@ -138,9 +138,22 @@ func podRuns(node, component, sum string, timeout time.Duration) step.Await {
 	}
 }
 
+// NoNodeError says that this host has not joined a cluster.
+type NoNodeError struct{}
+
+func (*NoNodeError) Error() string {
+	return "find the node's name: " + kubeletConf + " is not there: this host is no node of a cluster"
+}
+
+// Hint says where to go.
+func (*NoNodeError) Hint() string { return "run it on a node of the cluster; ./install status says what stands on this host" }
+
 // nodeName is this node's name in the cluster: the one in its kubelet's certificate.
 func nodeName(r host.Reader) (string, error) {
 	data, err := r.ReadFile(kubeletConf)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", &NoNodeError{}
+	}
 	if err != nil {
 		return "", fmt.Errorf("find the node's name: %w", err)
 	}
