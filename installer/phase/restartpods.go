@@ -146,7 +146,9 @@ func (*NoNodeError) Error() string {
 }
 
 // Hint says where to go.
-func (*NoNodeError) Hint() string { return "run it on a node of the cluster; ./install status says what stands on this host" }
+func (*NoNodeError) Hint() string {
+	return "run it on a node of the cluster; ./install status says what stands on this host"
+}
 
 // nodeName is this node's name in the cluster: the one in its kubelet's certificate.
 func nodeName(r host.Reader) (string, error) {
