@@ -155,7 +155,7 @@ func stopForEtcd(r host.Reader) ([]step.Step, error) {
 	if err != nil {
 		return nil, err
 	}
-	return stopAPIServer(podArg(pod, "advertise-address", ""), portOf("//:"+podArg(pod, "secure-port", "6443"))), nil
+	return stopAPIServer(portOf("//:" + podArg(pod, "secure-port", "6443"))), nil
 }
 
 // etcdHasGrown reports whether etcd was started in a newer minor version: what that one has written, the old one may refuse to read.

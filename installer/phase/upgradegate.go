@@ -213,7 +213,7 @@ func (g *gate) ended(h host.Reader) bool {
 	if g.now != nil {
 		now = g.now
 	}
-	if runs(h, g.component, "") {
+	if runs(h, g.component) {
 		g.gone = time.Time{}
 		return false
 	}

@@ -8,9 +8,8 @@ import (
 	"kubebundle/installer/host"
 )
 
-// runs reports whether a component's program runs on this host: one of its name that has been given an argument. What other clusters on this machine
-// run is told by their arguments; "" does not look at them. Where processes cannot be seen none runs.
-func runs(h host.Reader, component, argument string) bool {
+// runs reports whether a component's program runs on this host, by its name. Where processes cannot be seen none runs.
+func runs(h host.Reader, component string) bool {
 	procs, err := h.ReadDir("/proc")
 	if err != nil {
 		return false
@@ -23,20 +22,7 @@ func runs(h host.Reader, component, argument string) bool {
 		if err != nil {
 			continue // it has just ended
 		}
-		args := bytes.Split(line, []byte{0})
-		if path.Base(string(args[0])) != component {
-			continue
-		}
-		if argument == "" || containsArg(args[1:], argument) {
-			return true
-		}
-	}
-	return false
-}
-
-func containsArg(args [][]byte, want string) bool {
-	for _, a := range args {
-		if string(a) == want {
+		if program, _, _ := bytes.Cut(line, []byte{0}); path.Base(string(program)) == component {
 			return true
 		}
 	}
