@@ -134,7 +134,9 @@ func (c *Cluster) Kubectl(ctx context.Context, args ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(k8s, "kubectl"), args...)
+	// kubectl remembers by address what a server serves, and the next cluster of another version has the same one.
+	cache := "--cache-dir=" + filepath.Join(c.Dir, "kubectl-cache", c.Lab.Net.Bridge+"-"+c.Upstream.Version)
+	cmd := exec.CommandContext(ctx, filepath.Join(k8s, "kubectl"), append([]string{cache}, args...)...)
 	cmd.Env = append(append(os.Environ(), upstream.ClientEnv(c.Upstream.Version)...), "KUBECONFIG="+c.Kubeconfig)
 	var out, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &stderr
