@@ -135,8 +135,8 @@ func (c *Cluster) Kubectl(ctx context.Context, args ...string) (string, error) {
 		return "", err
 	}
 	// kubectl remembers by address what a server serves, and the next cluster of another version has the same one.
-	cache := "--cache-dir=" + filepath.Join(c.Dir, "kubectl-cache", c.Lab.Net.Bridge+"-"+c.Upstream.Version)
-	cmd := exec.CommandContext(ctx, filepath.Join(k8s, "kubectl"), append([]string{cache}, args...)...)
+	memory := "--cache-dir=" + filepath.Join(c.Dir, "kubectl-cache", c.Lab.Net.Bridge+"-"+c.Upstream.Version)
+	cmd := exec.CommandContext(ctx, filepath.Join(k8s, "kubectl"), append([]string{memory}, args...)...)
 	cmd.Env = append(append(os.Environ(), upstream.ClientEnv(c.Upstream.Version)...), "KUBECONFIG="+c.Kubeconfig)
 	var out, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &stderr
