@@ -270,10 +270,15 @@ func apply(t *testing.T, s *suite.Suite) {
 	down := w.stop()
 	t.Logf("MEASURED upgrade apply took %v; the API did not serve for %v, at most %v at a time", took.Round(100*time.Millisecond), down.total.Round(100*time.Millisecond), down.longest.Round(100*time.Millisecond))
 	want(t, r, 0, "upgrade apply: done")
-	versions(t, s, to, to, s.Version)
+	// A kubelet of another minor starts the static pods anew once more, the API server among them.
 	if err := s.Cluster.AwaitReady(t.Context()); err != nil {
 		t.Error(err)
 	}
+	suite.Eventually(t, time.Minute, func() error {
+		_, err := s.Cluster.Kubectl(t.Context(), "get", "pods", "-n", "kube-system")
+		return err
+	})
+	versions(t, s, to, to, s.Version)
 	if _, err := os.Stat(filepath.Join(s.Server().Root(), "var/lib/kubebundle/upgrade/before/etcd.db")); err != nil {
 		t.Errorf("there is no snapshot of etcd from before: %v", err)
 	}
@@ -283,10 +288,10 @@ func node(t *testing.T, s *suite.Suite) {
 	start := time.Now()
 	want(t, upgrade(t, s.Worker(), "node", "-v", "1"), 0, "upgrade node: done")
 	t.Logf("MEASURED upgrade node took %v", time.Since(start).Round(100*time.Millisecond))
-	versions(t, s, to, to, to)
 	if err := s.Cluster.AwaitReady(t.Context()); err != nil {
 		t.Error(err)
 	}
+	versions(t, s, to, to, to)
 }
 
 // again: the same command once more changes nothing that the node uses.
