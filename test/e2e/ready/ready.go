@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"kubebundle/test/e2e/suite"
+	"kubebundle/test/lab/clusters"
 )
 
 // Test looks at nodes and pods.
@@ -58,6 +59,9 @@ func checkPods(t *testing.T, s *suite.Suite) {
 	pods := suite.Get[corev1.PodList](t, s, "pods", "--all-namespaces")
 	count := map[string]int{}
 	for _, p := range pods.Items {
+		if clusters.Rejected(string(p.Status.Phase), p.Status.Reason) {
+			continue
+		}
 		ready := false
 		for _, c := range p.Status.Conditions {
 			ready = ready || c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	utilversion "k8s.io/apimachinery/pkg/util/version"
 
 	"kubebundle/test/lab/cache"
@@ -169,6 +170,12 @@ func (c *Cluster) AwaitReady(ctx context.Context) error {
 	}
 }
 
+// Rejected reports whether a pod of this phase and reason is one that a kubelet has turned away because it did not know its own node's labels: a kubelet
+// that has just started may do so (v1.10: MatchNodeSelector, later NodeAffinity). Its controller has made another, and the remains lie there for long.
+func Rejected(phase, reason string) bool {
+	return phase == string(corev1.PodFailed) && (reason == "MatchNodeSelector" || reason == "NodeAffinity")
+}
+
 // notReady says what is not ready, "" if all is.
 func (c *Cluster) notReady(ctx context.Context) (string, error) {
 	out, err := c.Kubectl(ctx, "get", "nodes", "-o", `jsonpath={range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}`)
@@ -179,13 +186,16 @@ func (c *Cluster) notReady(ctx context.Context) (string, error) {
 		return fmt.Sprintf("%d of %d nodes are Ready:\n%s", n, len(c.Hosts), out), nil
 	}
 	out, err = c.Kubectl(ctx, "get", "pods", "--all-namespaces", "-o",
-		`jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name} {.status.phase} {.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}`)
+		`jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name} {.status.phase} {.status.reason} {.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}`)
 	if err != nil {
 		return "", err
 	}
 	var bad []string
 	for line := range strings.Lines(out) {
-		if line = strings.TrimSpace(line); !strings.HasSuffix(line, " True") && !strings.Contains(line, " Succeeded ") {
+		if line = strings.TrimSpace(line); strings.HasSuffix(line, " True") || strings.Contains(line, " Succeeded ") {
+			continue
+		}
+		if f := strings.Fields(line); len(f) < 3 || !Rejected(f[1], f[2]) {
 			bad = append(bad, line)
 		}
 	}
