@@ -466,6 +466,10 @@ func TestGateGivesUpOnAProgramThatEndsAgainAndAgain(t *testing.T) {
 		g.gone = time.Time{}
 		log("new", 2, "")
 	}
+	g.patient = true
+	if err := g.ending(m); err != nil {
+		t.Errorf("on the way back: %v", err)
+	}
 }
 
 func TestRuns(t *testing.T) {

@@ -242,7 +242,7 @@ func (awaitOld) Plan(_ context.Context, s *State, r host.Reader) ([]step.Step, e
 		if comp == string(release.APIServer) && p.From != p.To {
 			gitVersion = p.From
 		}
-		steps = append(steps, s.podGate(p.Node, comp, data, health, gitVersion))
+		steps = append(steps, s.backGate(p.Node, comp, data, health, gitVersion))
 	}
 	return append(steps, step.APIHealthy(t.ControlPlaneComponentHealthCheck, ""), nodeRuns(p.Node, "", t.KubeletHealthCheck)), nil
 }

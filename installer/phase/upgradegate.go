@@ -36,6 +36,7 @@ type gate struct {
 	// before counts the starts of the former pod. Where it is given, a start on top of it tells the new one, and the API need not be there.
 	before  map[string]int
 	started map[string]int
+	patient bool      // it may end as often as it likes: on the way back there is nothing else to try
 	gone    time.Time // since when the program does not run, after it was started again
 	now     func() time.Time
 }
@@ -49,6 +50,13 @@ const (
 
 func (s *State) podGate(node, component string, manifest []byte, health, version string) step.Await {
 	g := &gate{node: node, component: component, manifest: manifest, health: health, version: version}
+	return g.await(s.timeouts().UpgradeManifests)
+}
+
+// backGate is the gate of a program that ran before. It comes up when what it needs has come up: where the kubelet was down, etcd and API server start
+// together, and the API server may have to be started three times.
+func (s *State) backGate(node, component string, manifest []byte, health, version string) step.Await {
+	g := &gate{node: node, component: component, manifest: manifest, health: health, version: version, patient: true}
 	return g.await(s.timeouts().UpgradeManifests)
 }
 
@@ -185,6 +193,9 @@ func probe(ctx context.Context, t *step.Target, address string, read func(body [
 
 // ending looks whether the component's program ends again and again: for every start there is a log file.
 func (g *gate) ending(h host.Reader) error {
+	if g.patient {
+		return nil
+	}
 	now := podStarts(h, g.node, g.component)
 	if g.started == nil {
 		g.started = now
