@@ -63,7 +63,7 @@ func Test(t *testing.T, s *suite.Suite) {
 	if !strings.Contains(kept, "member.before-restore-") || strings.Contains(kept, "restore.json") {
 		t.Errorf("kept:\n%s", kept)
 	}
-	s.Kubectl(t, "-n", "kube-system", "delete", "pod", "-l", "k8s-app=kube-dns", "--wait=false")
+	s.Kubectl(t, "-n", "kube-system", "delete", "pod", "-l", "k8s-app=kube-dns")
 	suite.Eventually(t, time.Minute, func() error { return s.Cluster.Healthy(t.Context()) })
 	suite.Eventually(t, 2*time.Minute, func() error { return replaced(t, s, start) })
 	s.Kubectl(t, "delete", "configmap", "monday")

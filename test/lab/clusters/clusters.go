@@ -199,7 +199,7 @@ func (c *Cluster) notReady(ctx context.Context) (string, error) {
 			bad = append(bad, line)
 		}
 	}
-	if strings.Count(out, "kube-system/") < 7 { // static pods, CoreDNS, kube-proxy
+	if strings.Count(out, "kube-system/") < 4+2+len(c.Hosts) { // static pods, the DNS, kube-proxy
 		bad = append(bad, "pods are missing:\n"+out)
 	}
 	return strings.Join(bad, "\n"), nil
