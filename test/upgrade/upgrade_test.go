@@ -343,6 +343,17 @@ func killed(t *testing.T, s *suite.Suite) {
 			t.Errorf("after a rollback %s is not what it was", p)
 		}
 	}
+	// The API shows the pods of before until the kubelet has reported.
+	suite.Eventually(t, 3*time.Minute, func() error {
+		out, err := one.Cluster.Kubectl(t.Context(), "get", "pods", "-n", "kube-system", "-l", "tier=control-plane", "-o", "jsonpath={..image}")
+		if err == nil && strings.Contains(out, to) {
+			return fmt.Errorf("the pods' images are %s", out)
+		}
+		return err
+	})
+	if err := one.Cluster.AwaitReady(t.Context()); err != nil {
+		t.Error(err)
+	}
 	versions(t, one, s.Version, s.Version)
 	for _, at := range []string{
 		"test -e /var/lib/kubebundle/upgrade/pending.json",
