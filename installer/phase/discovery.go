@@ -76,12 +76,7 @@ func (Discovery) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step
 	}
 	// This node's files are for this node's kubelet, which may be older than the cluster.
 	c.Version = s.version()
-	c.Images = map[string]string{}
-	for _, img := range contract.Images {
-		if img.Component != "" {
-			c.Images[img.Component] = img.Ref
-		}
-	}
+	c.Images = componentImages(contract)
 	if s.Join.CertValidity > 0 {
 		c.CertificateValidity = s.Join.CertValidity
 	}

@@ -157,9 +157,15 @@ func unfollowed() []struct {
 
 // kubeletExtraArgs reads the flags of KUBELET_EXTRA_ARGS from an environment file of systemd's.
 func kubeletExtraArgs(file string) []config.Arg {
+	short := func(a config.Arg) bool { return len(a.Name) <= 1 } // -v is a short form
+	return slices.DeleteFunc(environmentArgs(file, "KUBELET_EXTRA_ARGS", ""), short)
+}
+
+// environmentArgs reads the flags in a variable of an environment file of systemd's. bare is the value of a flag that is given none.
+func environmentArgs(file, variable, bare string) []config.Arg {
 	var out []config.Arg
 	for line := range strings.Lines(file) {
-		value, ok := strings.CutPrefix(strings.TrimSpace(line), "KUBELET_EXTRA_ARGS=")
+		value, ok := strings.CutPrefix(strings.TrimSpace(line), variable+"=")
 		if !ok {
 			continue
 		}
@@ -169,14 +175,15 @@ func kubeletExtraArgs(file string) []config.Arg {
 			if !strings.HasPrefix(w, "-") {
 				continue
 			}
-			a := config.Arg{}
-			a.Name, a.Value, ok = strings.Cut(strings.TrimLeft(w, "-"), "=")
-			if !ok && i+1 < len(words) && !strings.HasPrefix(words[i+1], "-") {
-				a.Value = words[i+1]
+			name, given, ok := strings.Cut(strings.TrimLeft(w, "-"), "=")
+			switch {
+			case ok:
+			case i+1 < len(words) && !strings.HasPrefix(words[i+1], "-"):
+				given = words[i+1]
+			default:
+				given = bare
 			}
-			if len(a.Name) > 1 { // -v is a short form
-				out = append(out, a)
-			}
+			out = append(out, config.Arg{Name: name, Value: given})
 		}
 	}
 	return out

@@ -152,14 +152,20 @@ func dnsType(kubeDNS bool) string {
 	return "CoreDNS"
 }
 
-// contractImages maps components to the bundle's references, and refuses a configuration that asks for others: nothing can be pulled.
-func contractImages(contract *bundle.Contract, cc config.ClusterConfiguration) (map[string]string, error) {
+// componentImages maps components to the bundle's references.
+func componentImages(contract *bundle.Contract) map[string]string {
 	out := map[string]string{}
 	for _, img := range contract.Images {
 		if img.Component != "" {
 			out[img.Component] = img.Ref
 		}
 	}
+	return out
+}
+
+// contractImages maps components to the bundle's references, and refuses a configuration that asks for others: nothing can be pulled.
+func contractImages(contract *bundle.Contract, cc config.ClusterConfiguration) (map[string]string, error) {
+	out := componentImages(contract)
 	refuse := func(what, want, ref string) error {
 		return fmt.Errorf("%s %s: the bundle has %s; build a bundle with that image, or leave the setting out", what, want, ref)
 	}

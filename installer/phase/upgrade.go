@@ -382,31 +382,7 @@ var renderedFlags = []string{"pod-infra-container-image", "container-runtime", "
 
 // kubeletArgs reads KUBELET_KUBEADM_ARGS from kubeadm-flags.env.
 func kubeletArgs(file string) []config.Arg {
-	var out []config.Arg
-	for line := range strings.Lines(file) {
-		value, ok := strings.CutPrefix(strings.TrimSpace(line), "KUBELET_KUBEADM_ARGS=")
-		if !ok {
-			continue
-		}
-		out = nil // the last one counts
-		words := strings.Fields(strings.Trim(value, `"'`))
-		for i, w := range words {
-			if !strings.HasPrefix(w, "-") {
-				continue
-			}
-			a := config.Arg{Value: "true"}
-			name, given, ok := strings.Cut(strings.TrimLeft(w, "-"), "=")
-			a.Name = name
-			switch {
-			case ok:
-				a.Value = given
-			case i+1 < len(words) && !strings.HasPrefix(words[i+1], "-"):
-				a.Value = words[i+1]
-			}
-			out = append(out, a)
-		}
-	}
-	return out
+	return environmentArgs(file, "KUBELET_KUBEADM_ARGS", "true")
 }
 
 // render makes the cluster and the node of which the new files are rendered: the cluster's own settings with the bundle's version and images.
@@ -419,12 +395,7 @@ func (u *Upgrade) render(ctx context.Context, s *State, r host.Reader) error {
 	if err != nil {
 		return err
 	}
-	c.Images = map[string]string{}
-	for _, img := range contract.Images {
-		if img.Component != "" {
-			c.Images[img.Component] = img.Ref
-		}
-	}
+	c.Images = componentImages(contract)
 	_, coredns := c.Images[string(release.CoreDNS)]
 	_, kubedns := c.Images[string(release.KubeDNS)]
 	c.KubeDNS = kubedns && !coredns
