@@ -201,12 +201,12 @@ func returns(t *testing.T, s *suite.Suite, patch, content string, texts ...strin
 		t.Fatal(err)
 	}
 	before, config := files(t, h), s.Kubectl(t, "-n", "kube-system", "get", "configmap", "kubeadm-config", "kubelet-config", "kube-proxy", "coredns", "-o", "jsonpath={.items[*].data}")
-	w := watch(t, h)
+	w := clusters.WatchAPI(t.Context(), h)
 	start := time.Now()
 	r := upgrade(t, h, "apply", "-y", "--patches", "/root/poison")
 	took := time.Since(start)
-	down := w.stop()
-	t.Logf("MEASURED the failed upgrade took %v; the API did not serve for %v, at most %v at a time", took.Round(time.Second), down.total.Round(100*time.Millisecond), down.longest.Round(100*time.Millisecond))
+	down := w.Stop()
+	t.Logf("MEASURED the failed upgrade took %v; the API did not serve for %v, at most %v at a time", took.Round(time.Second), down.Total.Round(100*time.Millisecond), down.Longest.Round(100*time.Millisecond))
 	want(t, r, 1, append(texts, "the node is what it was: Kubernetes "+s.Version+" serves again", "/var/lib/kubebundle/upgrade/logs")...)
 	if err := s.Cluster.AwaitReady(t.Context()); err != nil {
 		t.Error(err)
@@ -263,12 +263,12 @@ func versions(t *testing.T, s *suite.Suite, server string, kubelets ...string) {
 
 // apply is the upgrade of the first control plane. Pods of the whole cluster are Ready afterwards, and a client was not served for some seconds.
 func apply(t *testing.T, s *suite.Suite) {
-	w := watch(t, s.Server())
+	w := clusters.WatchAPI(t.Context(), s.Server())
 	start := time.Now()
 	r := upgrade(t, s.Server(), "apply", "-y", "-v", "1")
 	took := time.Since(start)
-	down := w.stop()
-	t.Logf("MEASURED upgrade apply took %v; the API did not serve for %v, at most %v at a time", took.Round(100*time.Millisecond), down.total.Round(100*time.Millisecond), down.longest.Round(100*time.Millisecond))
+	down := w.Stop()
+	t.Logf("MEASURED upgrade apply took %v; the API did not serve for %v, at most %v at a time", took.Round(100*time.Millisecond), down.Total.Round(100*time.Millisecond), down.Longest.Round(100*time.Millisecond))
 	want(t, r, 0, "upgrade apply: done")
 	// A kubelet of another minor starts the static pods anew once more, the API server among them.
 	if err := s.Cluster.AwaitReady(t.Context()); err != nil {
