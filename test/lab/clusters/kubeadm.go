@@ -53,10 +53,6 @@ type Timing struct {
 
 // Kubeadm makes a cluster with kubeadm, its images imported with ctr: the yardstick.
 func (e *Env) Kubeadm(ctx context.Context, workers int, rt hosts.Runtime) (*Cluster, error) {
-	archive, err := e.imageArchive(ctx)
-	if err != nil {
-		return nil, err
-	}
 	c := &Cluster{Env: e}
 	for i := range 1 + workers {
 		h, err := e.Lab.Create(ctx, hostName(i, 1), rt)
@@ -64,15 +60,12 @@ func (e *Env) Kubeadm(ctx context.Context, workers int, rt hosts.Runtime) (*Clus
 			return c, err
 		}
 		c.Hosts = append(c.Hosts, h)
-		if err := e.kubeadmHost(ctx, h); err != nil {
-			return c, fmt.Errorf("prepare %s for kubeadm: %w", h.Name, err)
-		}
-		if i == 0 {
-			c.Timing.Start = time.Now()
-		}
-		t, err := importWithCtr(ctx, h, archive)
+		t, err := e.PrepareForKubeadm(ctx, h)
 		if err != nil {
 			return c, err
+		}
+		if i == 0 {
+			c.Timing.Start = time.Now().Add(-t)
 		}
 		c.Timing.Import = max(c.Timing.Import, t)
 	}
@@ -87,12 +80,8 @@ func (e *Env) Kubeadm(ctx context.Context, workers int, rt hosts.Runtime) (*Clus
 			return c, err
 		}
 	}
-	join, err := c.Hosts[0].Output(ctx, "kubeadm", "token", "create", "--print-join-command")
-	if err != nil {
-		return c, err
-	}
 	for _, h := range c.Hosts[1:] {
-		if err := kubeadmJoin(ctx, c, h, join); err != nil {
+		if err := c.KubeadmJoin(ctx, h); err != nil {
 			return c, err
 		}
 	}
@@ -112,14 +101,51 @@ func (e *Env) kubeadmInit(ctx context.Context, c *Cluster) error {
 		return err
 	}
 	start := time.Now()
-	if err := h.Run(ctx, "kubeadm", "init", "--config", "/root/kubeadm.yaml", "--ignore-preflight-errors", "SystemVerification,Swap,Mem,NumCPU"); err != nil {
+	if err := h.Run(ctx, "kubeadm", "init", "--config", "/root/kubeadm.yaml", "--ignore-preflight-errors", KubeadmIgnores); err != nil {
 		return err
 	}
 	c.Timing.Init = time.Since(start)
 	return nil
 }
 
-func kubeadmJoin(ctx context.Context, c *Cluster, h *hosts.Host, join string) error {
+// PrepareForKubeadm puts on a host what packages would, and the images of the release. It tells how long the images took.
+func (e *Env) PrepareForKubeadm(ctx context.Context, h *hosts.Host) (time.Duration, error) {
+	if err := e.kubeadmHost(ctx, h); err != nil {
+		return 0, fmt.Errorf("prepare %s for kubeadm: %w", h.Name, err)
+	}
+	return e.ImportImages(ctx, h)
+}
+
+// ImportImages imports all images of the release with ctr. It tells how long that took.
+func (e *Env) ImportImages(ctx context.Context, h *hosts.Host) (time.Duration, error) {
+	archive, err := e.imageArchive(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return importWithCtr(ctx, h, archive)
+}
+
+// CarryProgram brings one of Kubernetes' programs of this version to /usr/bin of a host, as a package does: running processes keep the former one.
+func (e *Env) CarryProgram(ctx context.Context, h *hosts.Host, name string) error {
+	k8s, err := e.Builder.Kubernetes(ctx, e.Upstream.Version, runtime.GOARCH)
+	if err != nil {
+		return err
+	}
+	if err := h.CopyIn(ctx, filepath.Join(k8s, name), "/usr/bin/."+name+".new"); err != nil {
+		return err
+	}
+	return h.Run(ctx, "mv", "-f", "/usr/bin/."+name+".new", "/usr/bin/"+name)
+}
+
+// KubeadmIgnores are the preflight errors of kubeadm's that the lab's machine causes.
+const KubeadmIgnores = "SystemVerification,Swap,Mem,NumCPU"
+
+// KubeadmJoin joins a host that is prepared, with a token that kubeadm makes on the first one.
+func (c *Cluster) KubeadmJoin(ctx context.Context, h *hosts.Host) error {
+	join, err := c.Hosts[0].Output(ctx, "kubeadm", "token", "create", "--print-join-command")
+	if err != nil {
+		return err
+	}
 	f := strings.Fields(join) // kubeadm join ADDR --token T --discovery-token-ca-cert-hash H
 	if len(f) != 7 {
 		return fmt.Errorf("kubeadm's join command is %q", join)
@@ -131,7 +157,7 @@ func kubeadmJoin(ctx context.Context, c *Cluster, h *hosts.Host, join string) er
 		return err
 	}
 	start := time.Now()
-	if err := h.Run(ctx, "kubeadm", "join", "--config", "/root/kubeadm-join.yaml", "--ignore-preflight-errors", "SystemVerification,Swap"); err != nil {
+	if err := h.Run(ctx, "kubeadm", "join", "--config", "/root/kubeadm-join.yaml", "--ignore-preflight-errors", KubeadmIgnores); err != nil {
 		return err
 	}
 	c.Timing.Join = max(c.Timing.Join, time.Since(start))
@@ -140,12 +166,8 @@ func kubeadmJoin(ctx context.Context, c *Cluster, h *hosts.Host, join string) er
 
 // kubeadmHost puts on a host what packages would: kubelet, kubeadm, kubectl, CNI plugins, units, the pause image's name.
 func (e *Env) kubeadmHost(ctx context.Context, h *hosts.Host) error {
-	k8s, err := e.Builder.Kubernetes(ctx, e.Upstream.Version, runtime.GOARCH)
-	if err != nil {
-		return err
-	}
 	for _, n := range []string{"kubelet", "kubeadm", "kubectl"} {
-		if err := h.CopyIn(ctx, filepath.Join(k8s, n), "/usr/bin/"+n); err != nil {
+		if err := e.CarryProgram(ctx, h, n); err != nil {
 			return err
 		}
 	}
