@@ -140,6 +140,12 @@ func (j *Journal) Workflow() (name, version string, ended bool) {
 	return name, version, ended
 }
 
+// Made reports whether the journal tells how this node was made. One that kubeadm made, and that an upgrade or a renewal tended, has a journal too: it
+// does not know what was there before.
+func (j *Journal) Made() bool {
+	return slices.ContainsFunc(j.lines, func(l Line) bool { return l.State == LineBegin && (l.Workflow == "init" || l.Workflow == "join") })
+}
+
 // Bundles are the places of the bundles that this node was installed from, the last one first.
 func (j *Journal) Bundles() []string {
 	var out []string

@@ -256,7 +256,7 @@ func (r *Reset) units(ctx context.Context) ([]step.Step, error) {
 	return out, nil
 }
 
-// sweep is what the cluster's programs left, and on a node without a journal what kubeadm's reset removes (kubernetes 1.36,
+// sweep is what the cluster's programs left, and on a node whose making no journal tells what kubeadm's reset removes (kubernetes 1.36,
 // cmd/kubeadm/app/cmd/phases/reset/cleanupnode.go, and what older ones had in addition).
 func (r *Reset) sweep(context.Context) ([]step.Step, error) {
 	out := []step.Step{
@@ -265,7 +265,7 @@ func (r *Reset) sweep(context.Context) ([]step.Step, error) {
 		clear{"/var/lib/kubelet"},
 		clear{etcdDataDir(r.Target.Host)},
 	}
-	if r.Journal.Empty() || r.Journal.damaged {
+	if !r.Journal.Made() || r.Journal.damaged {
 		for _, f := range []string{"admin.conf", "super-admin.conf", "controller-manager.conf", "scheduler.conf"} {
 			out = append(out, step.Remove{Path: "/etc/kubernetes/" + f})
 		}

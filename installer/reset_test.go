@@ -70,9 +70,25 @@ func TestResetDryRun(t *testing.T) {
 	}
 }
 
-// TestResetWithoutJournal is a host that kubeadm installed.
+// TestResetWithoutJournal is a host that kubeadm installed; an upgrade of ours may have tended it, and a host without a journal is only the simpler one.
 func TestResetWithoutJournal(t *testing.T) {
-	m := stranger(t)
+	for name, journal := range map[string]string{
+		"none":     "",
+		"tended":   `{"state":"begin","workflow":"certs renew"}` + "\n" + `{"state":"end"}` + "\n",
+		"upgraded": `{"state":"begin","workflow":"upgrade node","version":"v1.35.4"}` + "\n" + `{"state":"end"}` + "\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := stranger(t)
+			if journal != "" {
+				writeJournal(t, m, journal)
+			}
+			resetStranger(t, m)
+		})
+	}
+}
+
+func resetStranger(t *testing.T, m *host.Memory) {
+	t.Helper()
 	for _, p := range []string{
 		"/etc/kubernetes/admin.conf", "/etc/kubernetes/super-admin.conf", "/etc/kubernetes/kubelet.conf", "/etc/kubernetes/manifests/kube-apiserver.yaml",
 		"/etc/kubernetes/pki/ca.key", "/srv/etcd/member/wal", "/var/lib/kubelet/config.yaml", "/var/lib/cni/x", "/etc/kubernetes/tmp/x", "/etc/kubernetes/mine",
