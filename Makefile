@@ -84,8 +84,8 @@ test-upgrade: prepare ## v1.34.4 to v1.35.4 on real hosts: done, failed and back
 test: VERSIONS = ci
 test: prepare lint test-unit test-fuzz-bundle test-integration test-differential test-e2e test-e2e-newest test-arm64 test-v1.10 ## everything (root)
 
-bench: prepare ## build, import and init against named opponents, as ratios of one run (root)
-	go run ./test/bench
+bench: prepare ## build, import, init, upgrade, snapshot and reset against named opponents, as ratios of one run (root; BENCH="-only upgrade,reset -runs 1")
+	go run ./test/bench $(BENCH)
 
 demo: prepare ## a cluster of two hosts without network, shown and taken down (root; KEEP=1 leaves it)
 	go run ./test/demo

@@ -50,6 +50,8 @@ var (
 	cpu     = quantity{"CPU", "s", 2, func(s sample) float64 { return s.CPU.Seconds() }}
 	memory  = quantity{"peak RSS", "MB", 0, func(s sample) float64 { return float64(s.RSS) / 1e6 }}
 	size    = quantity{"size", "MB", 1, func(s sample) float64 { return float64(s.Size) / 1e6 }}
+	away    = quantity{"without API", "s", 1, func(s sample) float64 { return s.Away.Seconds() }}
+	back    = quantity{"until the API serves again for good", "s", 1, func(s sample) float64 { return s.Back.Seconds() }}
 	content = quantity{"size of the content", "MB", 1, func(s sample) float64 { return float64(s.Content) / 1e6 }}
 )
 

@@ -1,8 +1,11 @@
 // Command bench measures what the product promises against what people use today, and prints ratios.
 //
-//	build   bundler build against crane (OCI layout) | tar | zstd -3, and skopeo (uncompressed) | tar | zstd -3 --long=27
-//	import  install images load against ctr images import, each into a fresh daemon of the same binary
-//	init    install init against kubeadm init, each on a fresh host of the lab
+//	build     bundler build against crane (OCI layout) | tar | zstd -3, and skopeo (uncompressed) | tar | zstd -3 --long=27
+//	import    install images load against ctr images import, each into a fresh daemon of the same binary
+//	init      install init against kubeadm init, each on a fresh host of the lab
+//	upgrade   install upgrade apply against kubeadm upgrade apply, with the seconds without API, and an upgrade that fails
+//	snapshot  install etcd snapshot save and restore against etcdctl and etcdutl by hand, with 100 MB of keys
+//	reset     install reset against kubeadm reset
 //
 // A number of seconds says nothing on another machine, so no test depends on one, and every goal that is about time is a ratio to
 // an opponent that had the same content on the same machine in the same run. The contenders take turns, round by round, and the

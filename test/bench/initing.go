@@ -23,12 +23,8 @@ const maxInitRuns = 3
 
 // initing is the third part: who makes a control plane of a host sooner. Hosts are made anew for every run, one at a time.
 func (b *bench) initing(ctx context.Context) (err error) {
-	there, err := b.env.Lab.List()
-	if err != nil {
+	if err := b.nobodyThere(); err != nil {
 		return err
-	}
-	if len(there) > 0 { // somebody's, or of a run that was killed: not ours to decide
-		return fmt.Errorf("lab %[1]s has a host %[2]s (away with it: %[3]s=%[1]s go run ./test/lab down)", os.Getenv(hosts.EnvID), there[0].Name, hosts.EnvID)
 	}
 	// After a build it is the default one; alone, the effort of the encoder is nothing that this part could notice.
 	if err := b.needBundle(ctx, encoder.Fast); err != nil {
@@ -40,6 +36,15 @@ func (b *bench) initing(ctx context.Context) (err error) {
 		{name: kubeadmInit, run: func(ctx context.Context, _ int) (sample, error) { return b.kubeadm(ctx) }},
 		{name: ourReady, run: func(ctx context.Context, _ int) (sample, error) { return b.ourReady(ctx) }},
 	}, b.results)
+}
+
+// nobodyThere refuses a lab that has hosts: they are somebody's, or of a run that was killed, and not ours to decide about.
+func (b *bench) nobodyThere() error {
+	there, err := b.env.Lab.List()
+	if err != nil || len(there) == 0 {
+		return err
+	}
+	return fmt.Errorf("lab %[1]s has a host %[2]s (away with it: %[3]s=%[1]s go run ./test/lab down)", os.Getenv(hosts.EnvID), there[0].Name, hosts.EnvID)
 }
 
 // noNetwork takes the lab's bridge away, unless somebody has put a host on it meanwhile.

@@ -19,6 +19,21 @@ const (
 	kubeadmInit  = "kubeadm init, images imported"
 	ourReady     = "extracted bundle: install init, until the node is Ready"
 	kubeadmReady = "ctr images import + kubeadm init + kubectl apply, until the node is Ready"
+
+	ourUpgrade     = "install upgrade apply, kubelet included"
+	kubeadmUpgrade = "kubeadm upgrade apply, without the kubelet"
+	kubeadmWhole   = "kubeadm upgrade apply, then the kubelet by hand until the node is Ready"
+	ourFailed      = "install upgrade apply of an API server that does not start"
+
+	ourSnapshot    = "install etcd snapshot save and restore"
+	ourSave        = "install etcd snapshot save"
+	ourRestore     = "install etcd snapshot restore"
+	etcdByHand     = "etcdctl snapshot save, etcdutl snapshot restore by hand"
+	etcdctlSave    = "etcdctl snapshot save"
+	etcdutlRestore = "etcdutl snapshot restore by hand"
+
+	ourReset     = "install reset"
+	kubeadmReset = "kubeadm reset"
 )
 
 // The parts that -only can choose.
@@ -26,7 +41,15 @@ const (
 	partBuild  = "build"
 	partImport = "import"
 	partInit   = "init"
+
+	partUpgrade  = "upgrade"
+	partSnapshot = "snapshot"
+	partReset    = "reset"
 )
+
+func allParts() []string {
+	return []string{partBuild, partImport, partInit, partUpgrade, partSnapshot, partReset}
+}
 
 // line is one line of the table: a quantity of ours, and the ratio to the same of an opponent's.
 type line struct {
@@ -110,5 +133,25 @@ func lines() []line {
 				"accounts one by one within its own limit of requests; the first pod of a DaemonSet comes after that. Three are the API server's start, three the network plugin's. " +
 				"Import and programs take three of ours. Its flags are kubeadm's, and stay so.",
 		},
+
+		{
+			part: partUpgrade, quantity: wall, ours: ourUpgrade, opponent: kubeadmUpgrade, goal: 0.8,
+			why: "Ours also unpacks the programs, saves etcd, brings the kubelet to the new version and waits for the node; on kubeadm's host that is left to packages.",
+		},
+		{part: partUpgrade, quantity: wall, ours: ourUpgrade, opponent: kubeadmWhole},
+		{part: partUpgrade, quantity: away, ours: ourUpgrade, goal: 15, why: "The API server starts twice: with etcd, and when the new kubelet makes its static pods anew."},
+		{part: partUpgrade, quantity: away, ours: ourUpgrade, opponent: kubeadmWhole},
+		{part: partUpgrade, quantity: back, ours: ourFailed, goal: 60, why: "A component that ends again and again is given up only after it was tried anew, and then everything goes back."},
+		{part: partUpgrade, quantity: wall, ours: ourFailed},
+
+		{
+			part: partSnapshot, quantity: wall, ours: ourSnapshot, opponent: etcdByHand, goal: 1.2,
+			why: "Ours checks the file before anything stops, and waits for all four static pods to end.",
+		},
+		{part: partSnapshot, quantity: wall, ours: ourSave, opponent: etcdctlSave},
+		{part: partSnapshot, quantity: wall, ours: ourRestore, opponent: etcdutlRestore},
+
+		{part: partReset, quantity: wall, ours: ourReset, goal: 10, why: "Every pod is given its time to end."},
+		{part: partReset, quantity: wall, ours: ourReset, opponent: kubeadmReset},
 	}
 }

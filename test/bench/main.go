@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -24,6 +25,7 @@ import (
 // bench is one run of the benchmark.
 type bench struct {
 	version    string // of Kubernetes
+	to         string // what upgrades lead to
 	arch       string
 	runs       int
 	containerd string // the daemon of the import
@@ -39,6 +41,9 @@ type bench struct {
 	programs  []string          // paths of the node's programs below the file server
 	indexes   map[string]string // ref to the digest that its tag has in the registry
 	manifests map[string]string // ref to the digest of the architecture's manifest
+
+	next  *clusters.Env // of what upgrades lead to
+	newer clusters.Bundle
 
 	extra       []string // images of the bundle with many, on a registry of their own
 	extraServer *httptest.Server
@@ -58,21 +63,19 @@ func main() {
 }
 
 func run(ctx context.Context) (err error) {
-	part := flag.String("only", "", "measure one part: build, import or init (default: all, and write the document)")
-	runs := flag.Int("runs", 5, "rounds; init takes at most three")
+	only := flag.String("only", "", "measure some `parts`, as in upgrade,reset: "+strings.Join(allParts(), ", ")+" (default: all, and write the document)")
+	runs := flag.Int("runs", 5, "rounds; those with hosts take at most three")
 	version := flag.String("version", "v1.34.4", "Kubernetes version")
+	to := flag.String("to", "v1.35.4", "Kubernetes version that upgrades lead to")
 	containerd := flag.String("containerd", "", "`path` of the daemon of the import, with its ctr beside it (default: the distribution's, from a host's tree)")
 	doc := flag.String("doc", "docs/benchmarks.md", "where a full run writes its document, relative to the project")
 	flag.Parse()
-	parts := []string{partBuild, partImport, partInit}
-	if *part != "" {
-		if !slices.Contains(parts, *part) {
-			return fmt.Errorf("-only %s: want one of %v", *part, parts)
-		}
-		parts = []string{*part}
+	parts, err := chosen(*only)
+	if err != nil {
+		return err
 	}
 	if *runs < 1 || flag.NArg() > 0 {
-		return errors.New("usage: bench [-only build|import|init] [-runs N] [-version V]")
+		return errors.New("usage: bench [-only PART,…] [-runs N] [-version V] [-to V]")
 	}
 	if os.Getenv(hosts.EnvID) == "" { // beside the one that people and tests use
 		if err := os.Setenv(hosts.EnvID, ownLab); err != nil {
@@ -80,7 +83,7 @@ func run(ctx context.Context) (err error) {
 		}
 	}
 	b := &bench{
-		version: *version, arch: runtime.GOARCH, runs: *runs, containerd: *containerd, results: results{},
+		version: *version, to: *to, arch: runtime.GOARCH, runs: *runs, containerd: *containerd, results: results{},
 		log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{ReplaceAttr: plain})),
 	}
 	if err := b.prepare(ctx); err != nil {
@@ -92,7 +95,9 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	for _, p := range parts {
-		measure := map[string]func(context.Context) error{partBuild: b.build, partImport: b.importing, partInit: b.initing}[p]
+		measure := map[string]func(context.Context) error{
+			partBuild: b.build, partImport: b.importing, partInit: b.initing, partUpgrade: b.upgrading, partSnapshot: b.saving, partReset: b.resetting,
+		}[p]
 		if err := measure(ctx); err != nil {
 			return fmt.Errorf("%s: %w", p, err)
 		}
@@ -100,11 +105,31 @@ func run(ctx context.Context) (err error) {
 	if err := m.finish(); err != nil {
 		return err
 	}
-	r := report{machine: m, results: b.results, parts: parts, runs: b.runs, version: b.version, images: len(b.refs)}
-	if err := r.table(os.Stdout); err != nil || *part != "" {
+	r := report{machine: m, results: b.results, parts: parts, runs: b.runs, version: b.version, to: b.to, images: len(b.refs)}
+	if err := r.table(os.Stdout); err != nil || *only != "" {
 		return err
 	}
 	return os.WriteFile(filepath.Join(b.env.Builder.Module, *doc), r.markdown(), 0o644)
+}
+
+// chosen are the parts that -only names, in the document's order.
+func chosen(only string) ([]string, error) {
+	if only == "" {
+		return allParts(), nil
+	}
+	var parts []string
+	named := strings.Split(only, ",")
+	for _, n := range named {
+		if !slices.Contains(allParts(), n) {
+			return nil, fmt.Errorf("-only %s: no part %q; there are %s", only, n, strings.Join(allParts(), ", "))
+		}
+	}
+	for _, p := range allParts() {
+		if slices.Contains(named, p) {
+			parts = append(parts, p)
+		}
+	}
+	return parts, nil
 }
 
 func plain(_ []string, a slog.Attr) slog.Attr {

@@ -24,6 +24,8 @@ type sample struct {
 	RSS     int64         // bytes, of the largest process
 	Size    int64         // bytes, of the file that was made
 	Content int64         // bytes, of what is in it without the installer, compressed
+	Away    time.Duration // how long the API did not serve, all gaps together
+	Back    time.Duration // from the first gap's begin to the last one's end
 }
 
 // command runs a command to its end and measures it. A command is killed with all its children when ctx ends.
