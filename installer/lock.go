@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,7 +15,7 @@ import (
 const LockPath = "/run/kubebundle.lock"
 
 // LockedError says who holds the lock.
-type LockedError struct{ Holder string } // "pid 1234: install init"
+type LockedError struct{ Holder string } // "pid 1234: install init, since 2026-03-01T12:00:00Z"
 
 func (e *LockedError) Error() string { return "another installer is at work on this node: " + e.Holder }
 
@@ -38,7 +39,11 @@ func AcquireLock(path, command string) (*Lock, error) {
 			holder, _ := io.ReadAll(io.LimitReader(f, 1<<10))
 			_ = f.Close() // nothing was written
 			if errors.Is(err, unix.EWOULDBLOCK) {
-				return nil, &LockedError{Holder: strings.TrimSpace(string(holder))}
+				who := strings.TrimSpace(string(holder))
+				if who == "" { // it has the lock and is about to write this
+					who = "it has just begun"
+				}
+				return nil, &LockedError{Holder: who}
 			}
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
@@ -53,7 +58,7 @@ func AcquireLock(path, command string) (*Lock, error) {
 		}
 		err = f.Truncate(0)
 		if err == nil {
-			_, err = fmt.Fprintf(f, "pid %d: %s\n", os.Getpid(), command)
+			_, err = fmt.Fprintf(f, "pid %d: %s, since %s\n", os.Getpid(), command, time.Now().UTC().Format(time.RFC3339))
 		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
