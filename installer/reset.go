@@ -84,14 +84,20 @@ func (r *Reset) Run(ctx context.Context, dryRun bool) (Summary, error) {
 			break
 		}
 	}
+	// What was skipped or went wrong still needs its journal.
+	if len(r.Config.SkipPhases) == 0 && len(r.Only) == 0 && errors.Join(errs...) == nil {
+		sum.Steps++
+		changed, err := r.one(ctx, "cleanup-node/journal", forget{}, dryRun)
+		if changed {
+			sum.Changed++
+		}
+		errs = append(errs, err)
+	}
 	sum.Elapsed = time.Since(start)
 	if err := errors.Join(errs...); err != nil {
 		return sum, &PartialError{Workflow: "reset", Phase: "cleanup-node", Err: err}
 	}
-	if dryRun || len(r.Config.SkipPhases) > 0 || len(r.Only) > 0 {
-		return sum, nil // what was skipped still needs its journal
-	}
-	return sum, r.Target.Host.RemoveAll(Dir)
+	return sum, nil
 }
 
 func (r *Reset) onePart(ctx context.Context, p resetPart, dryRun bool, sum *Summary) error {

@@ -50,6 +50,33 @@ func (c clear) Satisfied(_ context.Context, t *step.Target) (bool, error) {
 
 func (c clear) Apply(_ context.Context, t *step.Target) error { return step.Clear(t, c.dir) }
 
+// forget removes the installer's own folder. It goes as a whole: a journal without the copies that it names could not be walked again.
+type forget struct{}
+
+// forgotten is what the folder is called while it is being removed.
+const forgotten = Dir + ".forgotten"
+
+func (forget) String() string { return "remove " + Dir + " and everything below" }
+
+func (forget) Satisfied(_ context.Context, t *step.Target) (bool, error) {
+	for _, p := range []string{Dir, forgotten} {
+		if _, err := t.Host.Lstat(p); !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (forget) Apply(_ context.Context, t *step.Target) error {
+	if err := t.Host.RemoveAll(forgotten); err != nil {
+		return err
+	}
+	if err := t.Host.Rename(Dir, forgotten); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return t.Host.RemoveAll(Dir) // a volume of its own
+	}
+	return t.Host.RemoveAll(forgotten)
+}
+
 // daemonReload lets systemd read its files again.
 type daemonReload struct{}
 
