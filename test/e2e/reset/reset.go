@@ -3,6 +3,7 @@ package reset
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,33 +37,59 @@ func Test(t *testing.T, s *suite.Suite) {
 func Host(t *testing.T, s *suite.Suite, h *hosts.Host, clean hosts.Snapshot) {
 	t.Helper()
 	s.MustInstall(t, h, "reset", "--force")
+	Like(t, h, clean)
+	s.MustInstall(t, h, "reset", "--force") // and once more: there is nothing left to do
+}
+
+// Like compares a host that was reset with what it was.
+func Like(t *testing.T, h *hosts.Host, clean hosts.Snapshot) {
+	t.Helper()
 	after, err := h.Snapshot(suite.Volatile...)
 	if err != nil {
 		t.Fatal(err)
 	}
+	Differs(t, h, clean, after)
+	Quiet(t, h)
+}
+
+// Differs compares a host's files after a reset with those of before.
+func Differs(t *testing.T, h *hosts.Host, clean, after hosts.Snapshot) {
+	t.Helper()
 	for _, d := range clean.Diff(after) {
 		if !allowed(d) {
 			t.Errorf("after reset, %s: %s", h.Name, d)
 		}
 	}
+}
+
+// Quiet wants that nothing of the cluster runs on a host, is mounted there or is known to systemd, the kernel or the runtime; except
+// names what is left out.
+func Quiet(t *testing.T, h *hosts.Host, except ...string) {
+	t.Helper()
+	for what, cmd := range running(h) {
+		if slices.Contains(except, what) {
+			continue
+		}
+		out, err := h.Output(t.Context(), "sh", "-c", cmd)
+		if out = strings.TrimSpace(out); err != nil || out != "" && out != "0" {
+			t.Errorf("after reset, %s has %s: %q, %v", h.Name, what, out, err)
+		}
+	}
+}
+
+func running(h *hosts.Host) map[string]string {
 	containers := "ctr -n k8s.io containers list -q"
 	if h.Runtime.HasDocker() {
 		containers = "docker ps -aq"
 	}
-	for what, cmd := range map[string]string{
+	return map[string]string{
 		"processes":           "pgrep -lx 'kubelet|kube-.*|etcd|coredns|flanneld|containerd-shim.*' || true",
 		"mounts":              "grep -E '/var/lib/kubelet|/run/containerd/io.containerd.runtime' /proc/mounts || true",
 		"routes":              "ip route show 10.96.0.0/12",
 		"units":               "systemctl list-units --all --plain --no-legend 'kubelet*' 'kubebundle*'",
 		"containers of pods":  containers,
 		"iptables of proxies": "iptables-save | grep -c KUBE-SVC || true",
-	} {
-		out, err := h.Output(t.Context(), "sh", "-c", cmd)
-		if out = strings.TrimSpace(out); err != nil || out != "" && out != "0" {
-			t.Errorf("after reset, %s has %s: %q, %v", h.Name, what, out, err)
-		}
 	}
-	s.MustInstall(t, h, "reset", "--force") // and once more: there is nothing left to do
 }
 
 func allowed(diff string) bool {

@@ -59,6 +59,7 @@ type Suite struct {
 type Options struct {
 	ControlPlanes, Workers int
 	VIP                    bool // behind a virtual IP
+	InitFlags              []string
 }
 
 // Setup makes the cluster that all behaviours share.
@@ -97,7 +98,7 @@ func SetupWith(ctx context.Context, log *slog.Logger, o Options) (s *Suite, err 
 		return s, err
 	}
 	s.Cluster, err = s.Install(ctx, clusters.InstallOptions{
-		ControlPlanes: o.ControlPlanes, Workers: o.Workers, Endpoint: true, VIP: o.VIP, Runtime: s.Runtime, Bundle: s.Bundle, Before: s.before,
+		ControlPlanes: o.ControlPlanes, Workers: o.Workers, Endpoint: true, VIP: o.VIP, InitFlags: o.InitFlags, Runtime: s.Runtime, Bundle: s.Bundle, Before: s.before,
 	})
 	return s, err
 }

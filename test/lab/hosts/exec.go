@@ -19,9 +19,25 @@ type Streams struct {
 // Exec runs a command in the host as root, with a plain environment, and waits for it. The error is an *Error whose Err
 // is an *exec.ExitError when the command ran and ended badly.
 func (h *Host) Exec(ctx context.Context, s Streams, args ...string) error {
-	leader, err := h.Leader()
+	cmd, err := h.Command(ctx, args...)
 	if err != nil {
 		return err
+	}
+	var tail bytes.Buffer
+	cmd.Stdin = s.In
+	cmd.Stdout = writer(s.Out, &tail)
+	cmd.Stderr = writer(s.Err, &tail)
+	if err := cmd.Run(); err != nil {
+		return &Error{Args: append([]string{h.Name + "#"}, args...), Output: tail.String(), Err: err}
+	}
+	return nil
+}
+
+// Command is the same, not started yet and with no streams. What it starts on the machine is nsenter, whose one child is the command.
+func (h *Host) Command(ctx context.Context, args ...string) (*exec.Cmd, error) {
+	leader, err := h.Leader()
+	if err != nil {
+		return nil, err
 	}
 	// The command belongs to the host, so it goes into the host's groups and dies with them.
 	script := `for g in $LAB_GROUPS; do echo $$ > "$g/cgroup.procs" || exit 126; done; exec nsenter "$@"`
@@ -31,14 +47,7 @@ func (h *Host) Exec(ctx context.Context, s Streams, args ...string) error {
 	}, args...)
 	cmd := exec.CommandContext(ctx, "sh", argv...)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LAB_GROUPS=" + strings.Join(h.groups(), " ")}
-	var tail bytes.Buffer
-	cmd.Stdin = s.In
-	cmd.Stdout = writer(s.Out, &tail)
-	cmd.Stderr = writer(s.Err, &tail)
-	if err := cmd.Run(); err != nil {
-		return &Error{Args: append([]string{h.Name + "#"}, args...), Output: tail.String(), Err: err}
-	}
-	return nil
+	return cmd, nil
 }
 
 func writer(w io.Writer, tail *bytes.Buffer) io.Writer {

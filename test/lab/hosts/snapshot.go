@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"syscall"
 )
 
 // Snapshot is what a host's file tree was like: path inside the host -> mode, owner and content of what is there.
@@ -59,7 +60,7 @@ func describe(p string, d fs.DirEntry) (string, error) {
 		to, err := os.Readlink(p)
 		return "link to " + to, err
 	case !fi.Mode().IsRegular():
-		return fi.Mode().String(), nil
+		return fi.Mode().String() + owner(fi), nil
 	}
 	f, err := os.Open(p)
 	if err != nil {
@@ -70,7 +71,16 @@ func describe(p string, d fs.DirEntry) (string, error) {
 	if _, err := io.Copy(sum, f); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%s %d bytes %s", fi.Mode(), fi.Size(), hex.EncodeToString(sum.Sum(nil))[:16]), nil
+	return fmt.Sprintf("%s%s %d bytes %s", fi.Mode(), owner(fi), fi.Size(), hex.EncodeToString(sum.Sum(nil))[:16]), nil
+}
+
+// owner is " user:group", "" where that is root.
+func owner(fi fs.FileInfo) string {
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok || st.Uid == 0 && st.Gid == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" %d:%d", st.Uid, st.Gid)
 }
 
 // Diff lists what differs in later, one line each: "+ path", "- path", "~ path: was, is".
