@@ -56,7 +56,7 @@ func ParseCertificates(data []byte) ([]*x509.Certificate, error) {
 	return certs, nil
 }
 
-// Check says whether a found certificate serves for a spec: signed by ca, in its validity now, usages, and every SAN of the spec present
+// Check says whether a found certificate serves for a spec: signed by ca or by an intermediate of it beside it, in its validity now, usages, and every SAN of the spec present
 // (more are welcome). The error names the first thing that does not fit. Common name and organizations count only where the
 // certificate identifies a client: a server is known by its SANs, and a company's own CA may call it as it likes. A nil ca means
 // that p must be a CA itself; then only that and its validity count.
@@ -64,11 +64,14 @@ func Check(p, ca *Pair, s Spec, now time.Time) error {
 	if p == nil || p.Cert == nil {
 		return fmt.Errorf("certificate %q: missing", s.CommonName)
 	}
-	if err := check(p.Cert, ca, s, now); err != nil {
+	if err := check(p, ca, s, now); err != nil {
 		return fmt.Errorf("certificate %q: %w", p.Cert.Subject.CommonName, err)
 	}
 	return nil
 }
+
+// ErrExpired is what an error is when a certificate has ended.
+var ErrExpired = errors.New("expired")
 
 // CheckClient says whether a certificate serves a client now, whoever signed it and whatever it is called.
 func CheckClient(c *x509.Certificate, now time.Time) error {
@@ -76,24 +79,25 @@ func CheckClient(c *x509.Certificate, now time.Time) error {
 	case now.Before(c.NotBefore):
 		return fmt.Errorf("not valid before %s, and it is %s: is the clock right?", stamp(c.NotBefore), stamp(now))
 	case now.After(c.NotAfter):
-		return fmt.Errorf("expired %s", stamp(c.NotAfter))
+		return fmt.Errorf("%w %s", ErrExpired, stamp(c.NotAfter))
 	case len(c.ExtKeyUsage) > 0 && !slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageClientAuth) && !slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny):
 		return fmt.Errorf("lacks the extended key usage %s", UsageName(x509.ExtKeyUsageClientAuth))
 	}
 	return nil
 }
 
-func check(c *x509.Certificate, ca *Pair, s Spec, now time.Time) error {
+func check(p, ca *Pair, s Spec, now time.Time) error {
+	c := p.Cert
 	if now.Before(c.NotBefore) {
 		return fmt.Errorf("not valid before %s, and it is %s: is the clock right?", stamp(c.NotBefore), stamp(now))
 	}
 	if now.After(c.NotAfter) {
-		return fmt.Errorf("expired %s", stamp(c.NotAfter))
+		return fmt.Errorf("%w %s", ErrExpired, stamp(c.NotAfter))
 	}
 	if ca == nil {
 		return checkCA(c)
 	}
-	if err := c.CheckSignatureFrom(ca.Cert); err != nil {
+	if err := signedBy(p, ca, now); err != nil {
 		return fmt.Errorf("not signed by CA %q: %w", ca.Cert.Subject.CommonName, err)
 	}
 	if slices.Contains(s.Usages, x509.ExtKeyUsageClientAuth) && !slices.Contains(s.Usages, x509.ExtKeyUsageServerAuth) {
@@ -117,6 +121,26 @@ func check(c *x509.Certificate, ca *Pair, s Spec, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// signedBy accepts a certificate of the CA itself, and one of an intermediate CA of it that stands behind the certificate in its file: that is what is shown
+// to the other side, as kubeadm has it too.
+func signedBy(p, ca *Pair, now time.Time) error {
+	direct := p.Cert.CheckSignatureFrom(ca.Cert)
+	if direct == nil {
+		return nil
+	}
+	chain, err := ParseCertificates(p.CertPEM)
+	if err != nil || len(chain) == 1 {
+		return direct
+	}
+	o := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}
+	o.Roots.AddCert(ca.Cert)
+	for _, c := range chain[1:] {
+		o.Intermediates.AddCert(c)
+	}
+	_, err = p.Cert.Verify(o)
+	return err
 }
 
 // checkIdentity looks at what the API server takes for user and groups.

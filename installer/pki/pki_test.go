@@ -1,9 +1,15 @@
 package pki_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
+	"math/big"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -201,6 +207,60 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%s: %v, want %q in it", name, err, c.want)
 		}
 	}
+}
+
+// A CA of a site is often one below its root: the root is trusted, and the file of a certificate brings along what stands between.
+func TestCheckChain(t *testing.T) {
+	root, other := newCA(t, "root"), newCA(t, "other")
+	between := below(t, root)
+	leaf, err := pki.NewLeaf(between, serverSpec())
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain, err := pki.Parse(slices.Concat(leaf.CertPEM, between.CertPEM), leaf.KeyPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		p, ca *pki.Pair
+		want  string
+	}{
+		"directly":         {leaf, between, ""},
+		"with the chain":   {chain, root, ""},
+		"without it":       {leaf, root, `not signed by CA "root"`},
+		"of another":       {chain, other, `not signed by CA "other"`},
+		"the chain's leaf": {chain, between, ""},
+	} {
+		err := pki.Check(c.p, c.ca, serverSpec(), now())
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+// below makes a CA of a day that another one has signed.
+func below(t *testing.T, root *pki.Pair) *pki.Pair {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "between"}, NotBefore: now().Add(-time.Hour), NotAfter: now().Add(24 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}, root.Cert, key.Public(), root.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := pki.Parse(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 // The certificate and its pin were made with openssl, as kubeadm's documentation tells:
