@@ -20,6 +20,7 @@ type status struct {
 	Complete bool   `json:"complete"`        // the last run came to its end
 	Kubelet  string `json:"kubelet"`         // running, dead, …
 	API      string `json:"api,omitempty"`   // ok, or why not
+	Hint     string `json:"hint,omitempty"`  // what helps then, if that is known
 	Ready    string `json:"ready,omitempty"` // the node: yes, no and why, unknown and why
 }
 
@@ -44,6 +45,9 @@ func (a *app) statusCmd() *cobra.Command {
 			rows := [][]string{{"node:", s.Node}, {"installed:", installed}, {"kubelet:", s.Kubelet}}
 			if s.API != "" {
 				rows = append(rows, []string{"API:", s.API})
+			}
+			if s.Hint != "" {
+				rows = append(rows, []string{"hint:", s.Hint})
 			}
 			if s.Ready != "" {
 				rows = append(rows, []string{"ready:", s.Ready})
@@ -82,7 +86,7 @@ func (a *app) nodeStatus(ctx context.Context) (status, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if err := c.Healthy(ctx); err != nil {
-		s.API = err.Error()
+		s.API, s.Hint = err.Error(), installer.Hint(err)
 		return s, nil
 	}
 	s.API = "ok"

@@ -116,6 +116,7 @@ func seal(cfg *rest.Config, d *Dialer) *rest.Config {
 }
 
 func newClient(cfg *rest.Config) (*Client, error) {
+	tellExpiry(cfg)
 	httpClient, err := rest.HTTPClientFor(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("make API client: %w", err)

@@ -254,6 +254,8 @@ func (f *finder) transportError(err error) error {
 		return final{discoveryErrorf(DiscoveryUnverified, f.endpoint, "its certificate is not signed by the cluster's CA")}
 	case errors.As(err, &name):
 		return final{discoveryErrorf(DiscoveryUnverified, f.endpoint, "its certificate has not the name %s, only %s", name.Host, strings.Join(namesOf(name.Certificate), ", "))}
+	case expired(err) != nil:
+		return final{discoveryErrorf(DiscoveryExpired, f.endpoint, "its certificate has expired, on %s", expired(err).NotAfter.UTC().Format(time.RFC3339))}
 	case errors.As(err, &invalid):
 		return final{discoveryErrorf(DiscoveryUnverified, f.endpoint, "its certificate is not valid: %s; is the clock of this host right?", invalid.Error())}
 	}
@@ -318,25 +320,32 @@ func (f *finder) parse(kubeconfig string) (*ClusterInfo, []*x509.Certificate, er
 }
 
 func authorities(c *clientcmdapi.Cluster) ([]*x509.Certificate, error) {
-	var cas []*x509.Certificate
-	for rest := c.CertificateAuthorityData; ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		ca, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("read its certificate-authority-data: %w", err)
-		}
-		cas = append(cas, ca)
+	cas, err := certificatesIn(c.CertificateAuthorityData)
+	if err != nil {
+		return nil, fmt.Errorf("read its certificate-authority-data: %w", err)
 	}
 	if len(cas) == 0 {
 		return nil, errors.New("it has no certificate-authority-data")
 	}
 	return cas, nil
+}
+
+func certificatesIn(data []byte) ([]*x509.Certificate, error) {
+	var certs []*x509.Certificate
+	for {
+		var block *pem.Block
+		if block, data = pem.Decode(data); block == nil {
+			return certs, nil
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		certs = append(certs, c)
+	}
 }
 
 // pinned keeps the certificates whose public key one of the pins names. kubeadm, too, is content with one of several CAs.

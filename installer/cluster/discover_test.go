@@ -168,7 +168,7 @@ func TestDiscoverByToken(t *testing.T) {
 		},
 		"somebody between":    {server: other, pins: []string{pinOf(real.cert)}, kind: DiscoveryUnverified, says: "not signed by the cluster's CA", answer: func(_ int, w http.ResponseWriter, _ *http.Request) { writeInfo(t, w, info(real), good()) }},
 		"name not in the SAN": {server: nameless, unsafe: true, kind: DiscoveryUnverified, says: "has not the name 127.0.0.1, only kubernetes, 10.0.0.1"},
-		"expired certificate": {server: expired, unsafe: true, kind: DiscoveryUnverified, says: "clock"},
+		"expired certificate": {server: expired, unsafe: true, kind: DiscoveryExpired, says: "its certificate has expired, on "},
 		"no cluster-info":     {server: real, unsafe: true, kind: DiscoveryNoClusterInfo, says: "code 403", answer: func(_ int, w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusForbidden) }},
 		"server starting":     {server: real, unsafe: true, kind: DiscoveryUnreachable, says: "503", answer: func(_ int, w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusServiceUnavailable) }},
 		"a web site":          {server: real, unsafe: true, kind: DiscoveryMalformed, says: "no API server", answer: func(_ int, w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>hello")) }},

@@ -22,6 +22,8 @@ const (
 	DiscoveryWrongCA
 	// DiscoveryUnverified: the server could not prove over TLS that it belongs to the CA, or that it has the name that was asked for.
 	DiscoveryUnverified
+	// DiscoveryExpired: the server's certificate belongs to the CA, and has ended.
+	DiscoveryExpired
 	// DiscoveryChanged: over verified TLS the server said something else than before.
 	DiscoveryChanged
 	// DiscoveryMalformed: cluster-info, or the discovery file, is not what it should be.
@@ -58,6 +60,8 @@ func (e *DiscoveryError) Hint() string {
 		return "either the pin belongs to another cluster, or something else answers in its place; compare with the pin on the control plane: " + again
 	case DiscoveryUnverified:
 		return "join by an address that the API server's certificate has; `install init --apiserver-cert-extra-sans` adds one"
+	case DiscoveryExpired:
+		return "on the control plane: ./install certs check-expiration, then ./install certs renew all; is the clock of this host right?"
 	case DiscoveryChanged:
 		return "the cluster's information changed at this very moment, or something stands in the connection; run join again"
 	case DiscoveryMalformed:
