@@ -38,3 +38,8 @@ func (a *app) openEtcd(ctx context.Context, t *step.Target, conn step.EtcdConn) 
 	}
 	return c, nil
 }
+
+// etcdVersion asks an etcd that the configuration names.
+func etcdVersion(ctx context.Context, endpoint string, ca, cert, key []byte) (string, error) {
+	return etcd.Version(ctx, etcd.Config{Endpoints: []string{endpoint}, CA: ca, Cert: cert, Key: key, Dial: cluster.NewDialer(endpoint).DialContext})
+}

@@ -198,7 +198,7 @@ func clientFor(kubeconfig []byte) (*cluster.Client, error) {
 func (a *app) state(n *node, configureRuntime bool) *phase.State {
 	return &phase.State{
 		Bundle: n.bundle, Release: n.release, Facts: n.facts, Now: time.Now(), Rand: rand.Reader, Log: a.logger(),
-		Runtime: n.target.Runtime, Environ: a.environ, ConfigureRuntime: configureRuntime,
+		Runtime: n.target.Runtime, EtcdVersion: etcdVersion, Environ: a.environ, ConfigureRuntime: configureRuntime,
 	}
 }
 

@@ -222,7 +222,7 @@ func (s *State) readCert(c *manifests.Cluster, spec manifests.CertSpec, found ma
 		}
 	}
 	if err := pki.Check(pair, ca, s.certSpec(c, spec), s.Now); err != nil {
-		return nil, &MisfitError{Path: crt, Err: err}
+		return nil, misfit(crt, spec.Name, spec.CA, err)
 	}
 	return pair, nil
 }
@@ -257,8 +257,18 @@ func caBase(name string) string {
 
 // MisfitError is a file on the host that the installation would need to be different. It is never overwritten: it may be the user's own.
 type MisfitError struct {
-	Path string
-	Err  error
+	Path  string
+	Err   error
+	Renew string // what `certs renew` calls it, where all that is wrong is that it has ended
+}
+
+// misfit is about a certificate, by its name and that of its CA; "" for a CA, which is not renewed.
+func misfit(path, name, ca string, err error) *MisfitError {
+	m := &MisfitError{Path: path, Err: err}
+	if ca != "" && errors.Is(err, pki.ErrExpired) {
+		m.Renew = name
+	}
+	return m
 }
 
 func (e *MisfitError) Error() string { return fmt.Sprintf("use %s: %v", e.Path, e.Err) }
@@ -268,7 +278,18 @@ func (e *MisfitError) Unwrap() error { return e.Err }
 
 // Hint says what to do.
 func (e *MisfitError) Hint() string {
+	if e.Renew != "" {
+		return e.fix()
+	}
 	return "put a fitting file there, or move this one away: mv " + e.Path + " " + e.Path + ".old (./install reset removes everything of a former cluster)"
+}
+
+// fix is a command.
+func (e *MisfitError) fix() string {
+	if e.Renew != "" {
+		return "./install certs renew " + e.Renew
+	}
+	return fmt.Sprintf("mv %s %s.old", e.Path, e.Path)
 }
 
 // readServiceAccount reads sa.key and sa.pub; a lone key gives its public half.

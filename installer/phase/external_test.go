@@ -1,8 +1,12 @@
 package phase
 
 import (
+	"bytes"
+	"context"
 	"crypto/x509"
+	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +89,52 @@ func TestExternalEtcd(t *testing.T) {
 			}
 			p := find(t, problems, "ExternalEtcdClientCertificates")
 			if p.Level != c.level || !strings.Contains(p.Message, c.says) {
+				t.Errorf("got %+v, want %s %q", p, c.level, c.says)
+			}
+		})
+	}
+}
+
+// An etcd that nobody reaches is found before anything is changed; one that has lost a member serves.
+func TestExternalEtcdAnswers(t *testing.T) {
+	ca := siteCA(t, "etcd")
+	client := siteCert(t, ca, x509.ExtKeyUsageClientAuth, testNow())
+	for name, c := range map[string]struct {
+		silent []string
+		level  Level
+		says   string
+	}{
+		"all":  {nil, "", ""},
+		"one":  {[]string{"https://10.0.0.21:2379"}, LevelWarning, "1 of 2 endpoints of the external etcd do not answer: ask https://10.0.0.21:2379: refused"},
+		"none": {[]string{"https://10.0.0.20:2379", "https://10.0.0.21:2379"}, LevelError, "no endpoint of the external etcd answers: ask https://10.0.0.20:2379: refused; ask"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := goodHost(t)
+			write(t, m, "/root/c.yaml", externalEtcd)
+			for p, data := range map[string][]byte{"ca.crt": ca.CertPEM, "client.crt": client.CertPEM, "client.key": client.KeyPEM} {
+				write(t, m, "/etc/etcd/"+p, string(data))
+			}
+			s := initState(t, m, goodRuntime(), "--config", "/root/c.yaml")
+			s.EtcdVersion = func(_ context.Context, endpoint string, caPEM, certPEM, keyPEM []byte) (string, error) {
+				if !bytes.Equal(caPEM, ca.CertPEM) || !bytes.Equal(certPEM, client.CertPEM) || !bytes.Equal(keyPEM, client.KeyPEM) {
+					t.Error("it is asked with other files than those that are named")
+				}
+				if slices.Contains(c.silent, endpoint) {
+					return "", errors.New("ask " + endpoint + ": refused")
+				}
+				return "3.6.8", nil
+			}
+			problems, err := CheckHost(t.Context(), s, m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.level == "" {
+				if hasCheck(problems, "ExternalEtcdVersion") {
+					t.Errorf("got %v", problems)
+				}
+				return
+			}
+			if p := find(t, problems, "ExternalEtcdVersion"); p.Level != c.level || !strings.Contains(p.Message, c.says) || p.Advice == "" {
 				t.Errorf("got %+v, want %s %q", p, c.level, c.says)
 			}
 		})

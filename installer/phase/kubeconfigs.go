@@ -88,7 +88,7 @@ func (s *State) ensureKubeconfigs(c *manifests.Cluster, n *manifests.Node, r hos
 		switch {
 		case err == nil:
 			if err := s.checkKubeconfig(spec, have, ca, r); err != nil {
-				errs = append(errs, &MisfitError{Path: spec.Path, Err: err})
+				errs = append(errs, misfit(spec.Path, path.Base(spec.Path), "ca", err))
 			}
 			out[i] = have
 		case !errors.Is(err, fs.ErrNotExist):

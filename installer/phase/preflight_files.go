@@ -208,7 +208,7 @@ func (in *inspection) credentials(ctx context.Context) {
 			err = in.s.checkKubeconfig(k, have, ca, in.r)
 		}
 		if err != nil {
-			in.misfits(&MisfitError{Path: k.Path, Err: err})
+			in.misfits(misfit(k.Path, path.Base(k.Path), "ca", err))
 		}
 	}
 	if p := bootstrapConf; exists(in.r, p) {
@@ -242,8 +242,8 @@ func (in *inspection) externalKubeconfigs(c *manifests.Cluster, n *manifests.Nod
 	}
 }
 
-// externalEtcd looks at the files with which the API server is to reach an etcd that others run. Whether that etcd takes them, only it knows.
-func (in *inspection) externalEtcd(context.Context) {
+// externalEtcd looks at the files with which the API server is to reach an etcd that others run, and then asks that etcd.
+func (in *inspection) externalEtcd(ctx context.Context) {
 	if in.s.Init == nil || in.s.Init.Cluster.Etcd.External == nil {
 		return
 	}
@@ -269,7 +269,15 @@ func (in *inspection) externalEtcd(context.Context) {
 			ca = list[0]
 		}
 	}
+	asked := x.Endpoints
+	if len(x.HTTPEndpoints) > 0 { // then the others speak gRPC alone
+		asked = x.HTTPEndpoints
+	}
+	if (certPEM == nil) != (x.CertFile == "") || (keyPEM == nil) != (x.KeyFile == "") || (caPEM == nil) != (x.CAFile == "") {
+		return
+	}
 	if certPEM == nil || keyPEM == nil {
+		in.externalEtcdAnswers(ctx, asked, caPEM, nil, nil)
 		return
 	}
 	pair, err := pki.Parse(certPEM, keyPEM)
@@ -284,6 +292,29 @@ func (in *inspection) externalEtcd(context.Context) {
 		in.warn(check, "that is right only where the etcd trusts another CA for clients than the one that signed its own certificate",
 			"%s is not signed by the CA in %s", x.CertFile, x.CAFile)
 	}
+	in.externalEtcdAnswers(ctx, asked, caPEM, certPEM, keyPEM)
+}
+
+// externalEtcdAnswers asks every endpoint. The API server can do without some of them, so only that none answers is an error.
+func (in *inspection) externalEtcdAnswers(ctx context.Context, endpoints []string, ca, cert, key []byte) {
+	if in.s.EtcdVersion == nil {
+		return
+	}
+	const check = "ExternalEtcdVersion" // kubeadm's name
+	var silent []string
+	for _, endpoint := range endpoints {
+		if _, err := in.s.EtcdVersion(ctx, endpoint, ca, cert, key); err != nil {
+			silent = append(silent, err.Error())
+		}
+	}
+	switch {
+	case len(silent) == 0:
+	case len(silent) == len(endpoints):
+		in.failAdvise(check, "is it running, is the address right, and does it trust this client? From here: curl --cacert CA --cert CERT --key KEY "+endpoints[0]+"/version",
+			"no endpoint of the external etcd answers: %s", strings.Join(silent, "; "))
+	default:
+		in.warn(check, "the cluster lives on fewer members than it should", "%d of %d endpoints of the external etcd do not answer: %s", len(silent), len(endpoints), strings.Join(silent, "; "))
+	}
 }
 
 // misfits reports every MisfitError of a joined error.
@@ -294,7 +325,7 @@ func (in *inspection) misfits(err error) {
 			in.failAdvise("Configuration", "", "%v", e)
 			continue
 		}
-		in.fail(fileCheck("FileAvailable", m.Path), fmt.Sprintf("mv %s %s.old", m.Path, m.Path), "%s: %v", m.Path, m.Err)
+		in.fail(fileCheck("FileAvailable", m.Path), m.fix(), "%s: %v", m.Path, m.Err)
 	}
 }
 

@@ -45,6 +45,8 @@ type State struct {
 	Progress func(text string)
 	// Runtime opens the container runtime of the node. Plans only look at it.
 	Runtime func(context.Context) (cruntime.Runtime, error)
+	// EtcdVersion asks an etcd that others run; nil where nobody is to be asked, as for an image. PEM that an etcd without TLS does not need is nil.
+	EtcdVersion func(ctx context.Context, endpoint string, ca, cert, key []byte) (string, error)
 	// Environ is the installer's environment ("KEY=value"), for its proxy variables.
 	Environ []string
 	// ConfigureRuntime allows to change the runtime's configuration where its sandbox image is not the bundle's.
