@@ -15,15 +15,21 @@ import (
 	"kubebundle/installer/step"
 )
 
-const etcdManifest = "/etc/kubernetes/manifests/etcd.yaml"
+const (
+	etcdManifest      = "/etc/kubernetes/manifests/etcd.yaml"
+	apiServerManifest = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+)
 
 // leaveEtcd takes this node's member out of the cluster's etcd while it still runs: a member that just disappears counts for the quorum for
 // ever. It is asked over the node's own member, which lives until this is done; where that one is away, over the others that were there when it joined:
 // they know whether a reset that was cut off has taken it out already.
 func (r *Reset) leaveEtcd(ctx context.Context) ([]step.Step, error) {
 	pod := readEtcdPod(r.Target.Host)
-	if pod == nil {
-		return nil, nil // a worker, or an external etcd
+	if pod == nil { // a worker, or an etcd that others run
+		if data, err := r.Target.Host.ReadFile(apiServerManifest); err == nil && !strings.Contains(string(data), "--etcd-servers=https://127.0.0.1:") {
+			r.emit(Event{Phase: "remove-etcd-member", State: Progress, What: "the etcd is not this node's: what the cluster has stored there stays. When its last control plane is gone: etcdctl del /registry --prefix"})
+		}
+		return nil, nil
 	}
 	peer := pod.arg("initial-advertise-peer-urls")
 	if peer == "" || strings.Contains(peer, "//127.") { // up to v1.12 it has no others
