@@ -91,7 +91,7 @@ func TestScripts(t *testing.T) {
 			}
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "tree": tree, "pin": pin, "altered": altered, "cluster": clusterCmd(t)},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "tree": tree, "pin": pin, "altered": altered, "cluster": clusterCmd(t), "expire": expire},
 	})
 }
 
