@@ -98,6 +98,17 @@ func TestReportJudges(t *testing.T) {
 	}
 }
 
+func TestOnlyNamesParts(t *testing.T) {
+	for only, want := range map[string]string{"": strings.Join(allParts(), ","), "init": "init", "reset,upgrade": "upgrade,reset"} {
+		if got, err := chosen(only); err != nil || strings.Join(got, ",") != want {
+			t.Errorf("-only %q: %v, %v, want %s", only, got, err, want)
+		}
+	}
+	if _, err := chosen("reset,all"); err == nil || !strings.Contains(err.Error(), `no part "all"`) {
+		t.Errorf("error %v", err)
+	}
+}
+
 // Every goal that may be missed says why, so that the document is never left without a reason.
 func TestEveryGoalHasAReason(t *testing.T) {
 	for _, l := range lines() {
