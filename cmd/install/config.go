@@ -14,18 +14,30 @@ import (
 
 func (a *app) configCmd() *cobra.Command {
 	return group("config", "Configuration files: defaults to begin with, older versions, a look for mistakes",
-		group("print", "Print a file with every default, to be edited", a.configPrint("init"), a.configPrint("join")),
+		group("print", "Print a file with every default, to be edited", a.configPrint("init"), a.configPrint("join"), a.configPrint("reset"), a.configPrint("upgrade")),
 		a.configMigrate(), a.configValidate())
 }
 
 func (a *app) configPrint(verb string) *cobra.Command {
 	var components bool
+	long := "Print a configuration of " + verb + " with every default."
+	if verb == "init" || verb == "join" {
+		long += " Token, node name and address in it are placeholders."
+	}
 	cmd := &cobra.Command{
 		Use: verb + "-defaults", Short: "Print a configuration of " + verb + " with every default", Args: noArgs, Annotations: anyHost,
-		Long: "Print a configuration of " + verb + " with every default. Token, node name and address in it are placeholders.",
+		Long: long,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			data, err := config.JoinDefaults()
-			if verb == "init" {
+			var data []byte
+			var err error
+			switch verb {
+			case "join":
+				data, err = config.JoinDefaults()
+			case "reset":
+				data, err = config.ResetDefaults()
+			case "upgrade":
+				data, err = config.UpgradeDefaults()
+			default:
 				var version string
 				if version, err = a.versionAtHand(cmd.Context()); err != nil {
 					return err

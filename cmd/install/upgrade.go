@@ -27,6 +27,7 @@ type upgradeFlags struct {
 	kubeconfig       string
 	dryRun           bool
 	configureRuntime bool
+	config           string
 }
 
 func (f *upgradeFlags) look(cmd *cobra.Command) {
@@ -37,6 +38,7 @@ func (f *upgradeFlags) look(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.upgrade.Drain.DeleteEmptyDir, "delete-emptydir-data", false, "evict pods with an emptyDir too, whose data is lost")
 	cmd.Flags().BoolVar(&f.upgrade.Drain.Unmanaged, "delete-unmanaged-pods", false, "evict pods that nobody makes anew too")
 	cmd.Flags().StringSliceVar(&f.upgrade.SkipPhases, "skip-phases", nil, "`phases` to leave out")
+	cmd.Flags().StringVar(&f.config, "config", "", "`path` of a file with an UpgradeConfiguration (kubeadm.k8s.io/v1beta4)")
 	addConfigureRuntime(cmd, &f.configureRuntime)
 }
 
@@ -101,6 +103,10 @@ func (a *app) upgradeApply() *cobra.Command {
 			"command goes on; `install upgrade rollback` goes back.\n\nFirst load the images on every other node: ./install images load. Afterwards: ./install upgrade node there.\n\n" +
 			"Phases: " + phaseList(installer.Upgrade()),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			args, _, err := f.fromFile(cmd, args)
+			if err != nil {
+				return err
+			}
 			return a.runUpgrade(cmd.Context(), &f, args, yes || f.upgrade.Force)
 		},
 	}
@@ -117,6 +123,9 @@ func (a *app) upgradeNode() *cobra.Command {
 		Long: "Upgrade this worker or further control plane node to the version of this bundle, after `install upgrade apply` on the first control plane.\n\n" +
 			"Phases of a worker: " + phaseList(installer.UpgradeWorker()) + "\n\nOf a control plane: " + phaseList(installer.Upgrade()),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, _, err := f.fromFile(cmd, nil); err != nil {
+				return err
+			}
 			f.upgrade.Node = true
 			return a.runUpgrade(cmd.Context(), &f, nil, true)
 		},
@@ -209,6 +218,10 @@ func (a *app) upgradePlan() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "plan [VERSION]", Short: "Say what an upgrade to this bundle's version would change, and what stands against it", Args: someArgs(0, 1, "the bundle's version"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			args, _, err := f.fromFile(cmd, args)
+			if err != nil {
+				return err
+			}
 			n, s, err := a.openUpgrade(cmd.Context(), &f)
 			if err != nil {
 				return err
@@ -277,6 +290,13 @@ func (a *app) upgradeDiff() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "diff [VERSION]", Short: "Show how the manifests of this node's static pods would change", Args: someArgs(0, 1, "the bundle's version"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			args, c, err := f.fromFile(cmd, args)
+			if err != nil {
+				return err
+			}
+			if c != nil && c.ContextLines > 0 {
+				lines = c.ContextLines
+			}
 			n, s, err := a.openUpgrade(cmd.Context(), &f)
 			if err != nil {
 				return err

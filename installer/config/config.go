@@ -26,6 +26,8 @@ type Init struct {
 	KubeProxyConfig map[string]any
 	// DNSType is CoreDNS or kube-dns where a file before v1beta3 chooses; what there is to choose from is the bundle's.
 	DNSType string
+	// Audit goes with the gate Auditing, which Kubernetes had up to v1.12.
+	Audit *AuditPolicy
 	// VirtualIP is nil where the control planes share no address of ours; else the cluster's controlPlaneEndpoint is it.
 	VirtualIP *VirtualIP
 

@@ -18,12 +18,15 @@ type documents struct {
 	cluster   *ClusterConfiguration
 	join      *JoinConfiguration
 	reset     *ResetConfiguration
+	upgrade   *UpgradeConfiguration
 	kubelet   map[string]any
 	kubeProxy map[string]any
 	// controlPlaneTimeout comes from a ClusterConfiguration before v1beta4.
 	controlPlaneTimeout *metav1.Duration
 	// dns is CoreDNS or kube-dns where a file before v1beta3 says so.
 	dns string
+	// audit is what a file before v1beta1 says about auditing.
+	audit *AuditPolicy
 }
 
 const (
@@ -31,8 +34,8 @@ const (
 	groupProxy   = "kubeproxy.config.k8s.io/v1alpha1"
 )
 
-// knownKinds are the documents that a file may hold. UpgradeConfiguration is accepted and passed over, since one file often serves all
-// commands, and so is ClusterStatus, which kubeadm kept beside a cluster's configuration up to 1.21.
+// knownKinds are the documents that a file may hold: one file often serves all commands, each takes its own. ClusterStatus, which kubeadm
+// kept beside a cluster's configuration up to 1.21, is passed over.
 func knownKinds() map[string][]string {
 	return map[string][]string{
 		groupV1beta4:  {"InitConfiguration", "ClusterConfiguration", "JoinConfiguration", "ResetConfiguration", "UpgradeConfiguration"},
@@ -132,7 +135,7 @@ func (d *documents) read(p piece, seen map[string]bool) error {
 // take decodes a document of the newest form.
 func (d *documents) take(doc *document) error {
 	if doc.kind == "ClusterConfiguration" {
-		d.controlPlaneTimeout, d.dns = doc.timeout, doc.dns
+		d.controlPlaneTimeout, d.dns, d.audit = doc.timeout, doc.dns, doc.audit
 	}
 	j, err := json.Marshal(doc.body)
 	if err != nil {
@@ -151,6 +154,9 @@ func (d *documents) take(doc *document) error {
 	case "ResetConfiguration":
 		d.reset = &ResetConfiguration{}
 		return decodeStrict(j, d.reset)
+	case "UpgradeConfiguration":
+		d.upgrade = &UpgradeConfiguration{}
+		return decodeStrict(j, d.upgrade)
 	case "KubeletConfiguration":
 		d.kubelet = doc.body
 	case "KubeProxyConfiguration":

@@ -52,10 +52,18 @@ func LoadInit(f *InitFlags, read ReadFile, env Environment) (*Init, error) {
 		KubeletConfig:           docs.kubelet,
 		KubeProxyConfig:         docs.kubeProxy,
 		DNSType:                 docs.dns,
+		Audit:                   docs.audit,
 		IgnorePreflightErrors:   names(f.IgnorePreflightErrors, docs.init.NodeRegistration.IgnorePreflightErrors),
 		DryRun:                  f.DryRun || docs.init.DryRun,
 		SkipTokenPrint:          f.SkipTokenPrint,
 		SkipCertificateKeyPrint: f.SkipCertificateKeyPrint,
+	}
+	if c.Audit == nil {
+		c.Audit = &AuditPolicy{}
+	}
+	c.Audit.validate(&p)
+	if c.Audit.Path != "" && !c.Cluster.FeatureGates[auditGate] {
+		p.add("auditPolicy.path", "means nothing without featureGates.Auditing: true")
 	}
 	c.NodeRegistration.Name = override(f.NodeName, c.NodeRegistration.Name)
 	c.NodeRegistration.IgnorePreflightErrors = nil // said once, in IgnorePreflightErrors
@@ -114,6 +122,13 @@ func parseGates(text string) (map[string]bool, error) {
 			return nil, fmt.Errorf("--feature-gates: %q is not name=true or name=false", entry)
 		}
 		gates[name] = on
+	}
+	// As kubeadm up to v1.12 did, of flags only.
+	if gates["HighAvailability"] {
+		gates["StoreCertsInSecrets"] = true
+	}
+	if gates["StoreCertsInSecrets"] {
+		gates["SelfHosting"] = true
 	}
 	return gates, nil
 }

@@ -22,6 +22,9 @@ func Migrate(file string, read ReadFile) ([]byte, error) {
 		}
 		docs.init.Timeouts = &TimeoutOverrides{ControlPlaneComponentHealthCheck: docs.controlPlaneTimeout}
 	}
+	if err := docs.auditAsArgs(); err != nil {
+		return nil, usage(fmt.Errorf("%s: %w", file, err))
+	}
 	out, err := docs.encode()
 	if err == nil && len(out) == 0 {
 		err = fmt.Errorf("%s: has no configuration", file)
@@ -52,12 +55,13 @@ func (d *documents) encode() ([]byte, error) {
 	add(d.cluster != nil, d.cluster)
 	add(d.join != nil, d.join)
 	add(d.reset != nil, d.reset)
+	add(d.upgrade != nil, d.upgrade)
 	add(d.kubelet != nil, d.kubelet)
 	add(d.kubeProxy != nil, d.kubeProxy)
 	return out.Bytes(), errors.Join(errs...)
 }
 
-// Validate judges a file as init, join or reset would, by what is in it. What depends on the host comes from env.
+// Validate judges a file as init, join, reset or upgrade would, by what is in it. What depends on the host comes from env.
 func Validate(file string, read ReadFile, env Environment) error {
 	docs, err := readDocuments(file, read)
 	if err != nil {
@@ -78,6 +82,12 @@ func Validate(file string, read ReadFile, env Environment) error {
 	if docs.reset != nil {
 		_, err := LoadReset(&ResetFlags{Config: file}, read)
 		errs = append(errs, err)
+	}
+	if docs.upgrade != nil {
+		for _, verb := range []string{"apply", "node", "plan", "diff"} {
+			_, err := LoadUpgrade(verb, file, nil, read)
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -31,6 +31,8 @@ type document struct {
 	from map[string]string
 	// dns is what the file asks for by the field or the gate that later versions do not have: "", CoreDNS or kube-dns.
 	dns string
+	// audit is what later versions say by arguments and volumes of the API server.
+	audit *AuditPolicy
 	// timeout is the one of the control plane, which stands elsewhere from v1beta4 on.
 	timeout *metav1.Duration
 }

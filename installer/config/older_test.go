@@ -143,7 +143,10 @@ token: abcdef.0123456789abcdef
 // What a version does not know, or what no later version can say, is named where it stands in the file.
 func TestOlderFilesAreStrict(t *testing.T) {
 	for content, want := range map[string]string{
-		v1alpha1File: "c.yaml:25: auditPolicy: was removed: give audit-policy-file",
+		strings.Replace(v1alpha1File, "logMaxAge: 2", "logMaxAgee: 2", 1):                                                                       "c.yaml:25: auditPolicy.logMaxAgee: unknown field",
+		strings.Replace(v1alpha1File, `path: ""`, "path: /p", 1):                                                                                "auditPolicy.path: means nothing without featureGates.Auditing",
+		strings.Replace(v1alpha1File, `logDir: ""`, "logDir: p", 1):                                                                             "auditPolicy.logDir: ",
+		strings.Replace(v1alpha1File, "logMaxAge: 2", "logMaxAge: -1", 1):                                                                       "auditPolicy.logMaxAge: -1 is not a number of days",
 		"apiVersion: kubeadm.k8s.io/v1alpha1\nkind: MasterConfiguration\nnonsense: 1\n":                                                         "c.yaml:3: nonsense: unknown field",
 		"apiVersion: kubeadm.k8s.io/v1alpha1\nkind: MasterConfiguration\nprivilegedPods: true\n":                                                "c.yaml:3: privilegedPods: is not supported",
 		"apiVersion: kubeadm.k8s.io/v1alpha1\nkind: MasterConfiguration\napi:\n  bindPort: abc\n":                                               "c.yaml:4: api.bindPort: is a string, not a whole number",

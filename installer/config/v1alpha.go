@@ -128,7 +128,9 @@ func fromV1alpha3(d *document) ([]*document, error) {
 func clusterV1alpha3(d *document) []error {
 	errs := []error{
 		d.refuse("unifiedControlPlaneImage", "is not supported: a bundle holds the components' own images, not hyperkube"),
-		d.refuse("auditPolicy", "was removed: give audit-policy-file, audit-log-path and audit-log-maxage as arguments of the API server, and the files as its extra volumes"),
+	}
+	if v, ok := take(d.body, "auditPolicy"); ok && v != nil {
+		errs = append(errs, d.takeAudit(v))
 	}
 	for _, c := range []string{"apiServer", "controllerManager", "scheduler"} {
 		d.move(d, c+"ExtraArgs "+c+".extraArgs", c+"ExtraVolumes "+c+".extraVolumes")

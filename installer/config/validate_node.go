@@ -29,12 +29,17 @@ func (p *problems) node(r *NodeRegistration) {
 			p.add(at+".effect", "unknown %q: known are NoSchedule, PreferNoSchedule, NoExecute", t.Effect)
 		}
 	}
-	switch r.ImagePullPolicy {
-	case corev1.PullNever, corev1.PullIfNotPresent:
+	p.pullPolicy("nodeRegistration.imagePullPolicy", r.ImagePullPolicy)
+}
+
+// pullPolicy accepts those under which nothing is pulled; "" is none given.
+func (p *problems) pullPolicy(field string, policy corev1.PullPolicy) {
+	switch policy {
+	case "", corev1.PullNever, corev1.PullIfNotPresent:
 	case corev1.PullAlways:
-		p.add("nodeRegistration.imagePullPolicy", "Always needs a registry, and images come from the bundle: use IfNotPresent or Never")
+		p.add(field, "Always needs a registry, and images come from the bundle: use IfNotPresent or Never")
 	default:
-		p.add("nodeRegistration.imagePullPolicy", "unknown %q: known are IfNotPresent, Never", r.ImagePullPolicy)
+		p.add(field, "unknown %q: known are IfNotPresent, Never", policy)
 	}
 }
 
