@@ -44,11 +44,15 @@ func NewDiscovery(cfg *config.Join, read config.ReadFile, waiting func(text stri
 	return cluster.NewDiscovery(cluster.NewDialer(bt.APIServerEndpoint), o), nil
 }
 
-// kubeletConfigMap goes by the version in kubeadm-config, as kubeadm does.
+// kubeletConfigMap goes by the version and the gates in kubeadm-config, as kubeadm does.
 func kubeletConfigMap(kubeadm *corev1.ConfigMap) (string, error) {
 	v, err := phase.ClusterVersion(kubeadm)
 	if err != nil {
 		return "", err
 	}
-	return manifests.KubeletConfigMapName(v), nil
+	c, err := manifests.ParseKubeadmConfigMap(v, kubeadm)
+	if err != nil {
+		return "", err
+	}
+	return manifests.KubeletConfigMapOf(c), nil
 }

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 
@@ -45,6 +46,7 @@ func rendered() []phase.Phase {
 		phase.CoreDNS{},
 		phase.KubeProxy{},
 		phase.ExtraManifests{},
+		phase.SelfHosting{},
 	}
 }
 
@@ -143,6 +145,8 @@ func objectsName(st step.Objects) string {
 		return "bootstrap-token-rbac"
 	case strings.HasPrefix(st.What, "RBAC for the uploaded"):
 		return "upload-config-rbac"
+	case strings.HasPrefix(st.What, "Secrets of the control plane"):
+		return "self-hosted-secrets"
 	case strings.HasPrefix(st.What, "ConfigMap kube-public/"):
 		return path.Base(st.What)
 	case len(st.List) == 1:
@@ -162,7 +166,18 @@ func nodePatch(st step.PatchNode) ([]byte, error) {
 	for _, t := range st.Patch.Taints {
 		n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: t.Key, Value: t.Value, Effect: corev1.TaintEffect(t.Effect)})
 	}
-	return manifests.Encode(runtime.Object(n))
+	src := st.Patch.ConfigSource
+	if src == nil {
+		return manifests.Encode(runtime.Object(n))
+	}
+	doc, err := runtime.DefaultUnstructuredConverter.ToUnstructured(n)
+	if err != nil {
+		return nil, err
+	}
+	if err := unstructured.SetNestedMap(doc, src.Field("<uid of the ConfigMap>"), "spec", "configSource"); err != nil {
+		return nil, err
+	}
+	return manifests.Encode(&unstructured.Unstructured{Object: doc})
 }
 
 // YAML reports whether an artefact is YAML, as opposed to a unit or an environment file.

@@ -20,15 +20,23 @@ func apiServerPod(c *Cluster, n *Node) (*corev1.Pod, error) {
 	m := mounts{}
 	m.add("k8s-certs", c.CertificatesDir, true, corev1.HostPathDirectoryOrCreate)
 	m.add("ca-certs", caCertsDir, true, corev1.HostPathDirectoryOrCreate)
+	m.addAudit(c)
 	m.addExternalEtcd(c)
 	m.addCADirs(n)
 	m.addExtra(c.APIServer.ExtraVolumes)
+	extra, probed := c.APIServer.ExtraArgs, n.AdvertiseAddress.String()
+	if c.DynamicKubelet() {
+		extra = withGate(extra, dynamicGate)
+	}
+	if c.SelfHosting() { // the pod will run on nodes of other addresses (kubeadm 1.10 util/staticpod)
+		probed = n.localhost()
+	}
 	return c.podFor(staticPod{
 		name:        apiServerName,
-		command:     command(apiServerName, apiServerArgs(c, n), c.APIServer.ExtraArgs),
+		command:     command(apiServerName, apiServerArgs(c, n), extra),
 		mounts:      m,
 		health:      pick(c.Version, apiServerHealth),
-		probeHost:   probeHost(n.AdvertiseAddress.String()),
+		probeHost:   probeHost(probed),
 		probePort:   n.port(),
 		requests:    cpu("250m"),
 		env:         mergeEnv(n.Proxy, c.APIServer.ExtraEnvs),
@@ -66,6 +74,7 @@ func apiServerArgs(c *Cluster, n *Node) []Arg {
 		{always, "tls-cert-file", c.pki("apiserver.crt")},
 		{always, "tls-private-key-file", c.pki("apiserver.key")},
 	})
+	args = append(append(args, c.gateArgs()...), c.oldGateArgs()...)
 	// A structured authorization file replaces the modes: the API server refuses both.
 	if _, structured := argValue(c.APIServer.ExtraArgs, "authorization-config"); structured {
 		args = without(args, "authorization-mode")

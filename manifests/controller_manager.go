@@ -63,6 +63,7 @@ func controllerManagerArgs(c *Cluster, kubeconfig string) []Arg {
 		{always, "service-account-private-key-file", c.pki("sa.key")},
 		{always, "use-service-account-credentials", "true"},
 	})
+	args = append(args, c.gateArgs()...)
 	if c.Name == "" {
 		args = without(args, "cluster-name")
 	}

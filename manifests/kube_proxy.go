@@ -74,7 +74,7 @@ func kubeProxyConfig(c *Cluster, server string) map[string]any {
 	if isSince(c.Version, 37) { // said aloud since kube-proxy's own default is to become nftables
 		doc["mode"] = "iptables"
 	}
-	return overlay(doc, c.KubeProxyConfig)
+	return overlay(overlay(doc, c.gatedConfig()), c.KubeProxyConfig)
 }
 
 // kubeProxyKubeconfig uses the pod's own service account; the server is a real address, since Services do not work before kube-proxy.

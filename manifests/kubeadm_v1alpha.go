@@ -16,6 +16,7 @@ type alphaDoc struct {
 	APIServerCertSANs             []string          `json:"apiServerCertSANs,omitempty"`
 	APIServerExtraArgs            map[string]string `json:"apiServerExtraArgs,omitempty"`
 	APIServerExtraVolumes         []alphaVolumeDoc  `json:"apiServerExtraVolumes,omitempty"`
+	AuditPolicy                   *AuditPolicy      `json:"auditPolicy,omitempty"`
 	CertificatesDir               string            `json:"certificatesDir,omitempty"`
 	ClusterName                   string            `json:"clusterName,omitempty"`          // v1alpha2+
 	ControlPlaneEndpoint          string            `json:"controlPlaneEndpoint,omitempty"` // v1alpha3
@@ -118,11 +119,16 @@ func alphaCommon(c *Cluster, api string) alphaDoc {
 	gates[coreDNSGate] = !c.KubeDNS
 	withType := api != "v1alpha1"
 	nested := etcdDocOf(c, false)
+	var audit *AuditPolicy
+	if c.Auditing() {
+		audit = &c.Audit
+	}
 	return alphaDoc{
 		APIVersion:                    kubeadmGroup + api,
 		APIServerCertSANs:             c.CertSANs,
 		APIServerExtraArgs:            argMap(c.APIServer.ExtraArgs),
 		APIServerExtraVolumes:         alphaVolumes(c.APIServer.ExtraVolumes, withType),
+		AuditPolicy:                   audit,
 		CertificatesDir:               c.CertificatesDir,
 		ClusterName:                   c.Name,
 		ControllerManagerExtraArgs:    argMap(c.ControllerManager.ExtraArgs),
@@ -196,6 +202,9 @@ func parseAlpha(api string, data []byte) (*Cluster, error) {
 			name = doc.NodeRegistration.Name
 		}
 		c.APIEndpoints = map[string]APIEndpoint{name: {AdvertiseAddress: doc.API.AdvertiseAddress, BindPort: doc.API.BindPort}}
+	}
+	if doc.AuditPolicy != nil {
+		c.Audit = *doc.AuditPolicy
 	}
 	if doc.KubeletConfiguration != nil {
 		c.KubeletConfig = doc.KubeletConfiguration.BaseConfig

@@ -19,6 +19,11 @@ const (
 	kubeletConfigKind = "KubeletConfiguration"
 	kubeletHealthPort = 10248
 	configHashNote    = "kubeadm.kubernetes.io/component-config.hash"
+	// baseConfigMap is what kubeadm 1.10 made for DynamicKubeletConfig, with the number of the version before.
+	baseConfigMap = "kubelet-base-config-1.9"
+	// baseConfigFile is the same document on the node, for the first start of its kubelet.
+	baseConfigFile   = kubeletDir + "/config/init/kubelet"
+	dynamicConfigDir = kubeletDir + "/dynamic-config"
 )
 
 // KubeletConfigMapName is the ConfigMap with the cluster's kubelet configuration: kubelet-config-1.N from 1.11 to 1.23, kubelet-config
@@ -55,7 +60,7 @@ func clusterKubeletConfig(c *Cluster) (map[string]any, error) {
 	if d := KubeletCgroupDriver(c.Version); d != "cgroupfs" { // which is the kubelet's own default, and kubeadm writes nothing
 		doc["cgroupDriver"] = d
 	}
-	doc = overlay(doc, c.KubeletConfig)
+	doc = overlay(overlay(doc, c.gatedConfig()), c.KubeletConfig)
 	doc["rotateCertificates"] = true
 	return doc, nil
 }
@@ -74,10 +79,27 @@ func overlay(base, over map[string]any) map[string]any {
 	return out
 }
 
-// KubeletConfigMap is kubelet-config (or kubelet-config-1.N) with the cluster's KubeletConfiguration; nil for v1.10, which has none.
+// KubeletConfigMapOf is the same for a cluster whose gates may ask for another one: kubelet-base-config-1.9 of v1.10 with
+// DynamicKubeletConfig, and either name where UnversionedKubeletConfigMap is said.
+func KubeletConfigMapOf(c *Cluster) string {
+	_, chosen := c.FeatureGates[unversionedKubelet.name]
+	switch {
+	case !isSince(c.Version, 11) && c.DynamicKubelet():
+		return baseConfigMap
+	case chosen && c.enabled(unversionedKubelet):
+		return "kubelet-config"
+	case chosen && isSince(c.Version, 11):
+		return "kubelet-config-1." + strconv.FormatUint(uint64(minorOf(c.Version)), 10)
+	default:
+		return KubeletConfigMapName(c.Version)
+	}
+}
+
+// KubeletConfigMap is kubelet-config (or kubelet-config-1.N) with the cluster's KubeletConfiguration; nil for v1.10, which has one only
+// with DynamicKubeletConfig.
 // A configuration that no user touched carries a hash from 1.19 on, by which kubeadm knows that it may rewrite it.
 func KubeletConfigMap(c *Cluster) (*corev1.ConfigMap, error) {
-	name := KubeletConfigMapName(c.Version)
+	name := KubeletConfigMapOf(c)
 	if name == "" {
 		return nil, nil
 	}

@@ -64,6 +64,9 @@ func nodeFlags(c *Cluster, n *Node, doc map[string]any) ([]Arg, error) {
 		}
 		flags = append(flags, argRow{always, "register-with-taints", strings.Join(taints, ",")})
 	}
+	if c.DynamicKubelet() {
+		flags = append(flags, argRow{always, "dynamic-config-dir", dynamicConfigDir})
+	}
 	args := flagsFor(c.Version, flags)
 	switch _, given := argValue(n.KubeletExtraArgs, "node-ip"); {
 	case n.AdvertiseAddress != nil:
@@ -96,15 +99,20 @@ func kubeletFlagFiles(c *Cluster, n *Node, doc map[string]any) ([]File, error) {
 		args = append(args, Arg{"runtime-request-timeout", "15m"})
 	}
 	var files []File
-	if len(c.KubeletConfig) > 0 {
-		data, err := encodeMap(overlay(map[string]any{"apiVersion": doc["apiVersion"], "kind": doc["kind"]}, c.KubeletConfig))
-		if err != nil {
-			return nil, fmt.Errorf("render %s: %w", kubeletConfig, err)
-		}
-		files = append(files, File{Path: kubeletConfig, Mode: readableFileMode, Data: data})
-		args = append(args, Arg{"config", kubeletConfig})
+	given, at := overlay(map[string]any{"apiVersion": doc["apiVersion"], "kind": doc["kind"]}, c.KubeletConfig), kubeletConfig
+	more := n.KubeletExtraArgs
+	if c.DynamicKubelet() { // kubeadm left the flags of it to who wrote the unit
+		given, at, more = doc, baseConfigFile, withGate(more, dynamicGate)
 	}
-	extra, err := flagLine(mergeArgs(args, n.KubeletExtraArgs))
+	if len(c.KubeletConfig) > 0 || c.DynamicKubelet() {
+		data, err := encodeMap(given)
+		if err != nil {
+			return nil, fmt.Errorf("render %s: %w", at, err)
+		}
+		files = append(files, File{Path: at, Mode: readableFileMode, Data: data})
+		args = append(args, Arg{"config", at})
+	}
+	extra, err := flagLine(mergeArgs(args, more))
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,9 @@ type Cluster struct {
 	DNSDisabled   bool
 	ProxyDisabled bool
 	FeatureGates  map[string]bool
-	KeyAlgorithm  string // RSA-2048, …
+	// Audit goes with the gate Auditing.
+	Audit        AuditPolicy
+	KeyAlgorithm string // RSA-2048, …: what the configuration says; see KeyType
 	// CertificateValidity and CACertificateValidity are how long new certificates live; 0 means kubeadm's one and ten years.
 	CertificateValidity   time.Duration
 	CACertificateValidity time.Duration

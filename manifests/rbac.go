@@ -20,10 +20,12 @@ func UploadConfigRBAC(c *Cluster) []runtime.Object {
 		configMapReader("kubeadm:nodes-kubeadm-config", kubeadmConfigMapName),
 		roleBinding(kubeSystem, "kubeadm:nodes-kubeadm-config", readers...),
 	}
-	if kubelet := KubeletConfigMapName(c.Version); kubelet != "" {
-		objs = append(objs,
-			configMapReader("kubeadm:"+kubelet, kubelet),
-			roleBinding(kubeSystem, "kubeadm:"+kubelet, readers...))
+	if kubelet := KubeletConfigMapOf(c); kubelet != "" {
+		name := "kubeadm:" + kubelet
+		if kubelet == baseConfigMap {
+			name = "kubeadm:kubelet-base-configmap"
+		}
+		objs = append(objs, configMapReader(name, kubelet), roleBinding(kubeSystem, name, readers...))
 	}
 	return objs
 }

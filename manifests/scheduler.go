@@ -27,7 +27,7 @@ func schedulerPod(c *Cluster, n *Node) (*corev1.Pod, error) {
 
 // schedulerArgs are kubeadm's defaults (phases/controlplane of kubeadm 1.10 … 1.37; facts section 4.4).
 func schedulerArgs(c *Cluster, kubeconfig string) []Arg {
-	return flagsFor(c.Version, []argRow{
+	return append(flagsFor(c.Version, []argRow{
 		{until(13), "address", ipv4Loopback},
 		{since(14), "bind-address", ipv4Loopback},
 		{since(16), "authentication-kubeconfig", kubeconfig},
@@ -35,5 +35,5 @@ func schedulerArgs(c *Cluster, kubeconfig string) []Arg {
 		{always, "kubeconfig", kubeconfig},
 		{always, "leader-elect", "true"},
 		{between(16, 22), "port", "0"},
-	})
+	}), c.gateArgs()...)
 }

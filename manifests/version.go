@@ -35,27 +35,3 @@ func pick[T any](v *version.Version, rows []row[T]) T {
 	var zero T
 	return zero
 }
-
-// gate is a feature gate of kubeadm itself.
-type gate struct {
-	name    string
-	on      span // on unless the user says otherwise
-	removed uint // from this minor on it is locked on
-}
-
-// Gates that change what is rendered (kubeadm 1.34 and 1.36 features/features.go).
-var (
-	kubeletLocalMode   = gate{name: "ControlPlaneKubeletLocalMode", on: since(33), removed: 35}
-	nodeLocalCRISocket = gate{name: "NodeLocalCRISocket", on: since(34), removed: 36}
-)
-
-// enabled reports whether a kubeadm feature gate is on in this cluster.
-func (c *Cluster) enabled(g gate) bool {
-	if isSince(c.Version, g.removed) {
-		return true
-	}
-	if on, given := c.FeatureGates[g.name]; given {
-		return on
-	}
-	return g.on.has(minorOf(c.Version))
-}

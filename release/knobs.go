@@ -136,6 +136,11 @@ func (r *Release) checkKnob(kind, name, what, value string) error {
 			k = other
 		}
 	}
+	if kind == kindKubeadm {
+		refuse = func(format string, args ...any) error {
+			return &KnobError{What: what, Reason: fmt.Sprintf(format, args...) + "; kubeadm of v1." + strconv.FormatUint(uint64(minor), 10) + " knows " + orNone(knownTo(names, minor))}
+		}
+	}
 	switch {
 	case k == nil:
 		hint := ""
@@ -153,9 +158,21 @@ func (r *Release) checkKnob(kind, name, what, value string) error {
 		}
 		return refuse("Kubernetes %s does not know it any more: v1.%d removed it", Tag(r.Version), k.before(minor)+1)
 	case k.locked != "" && k.since <= minor && value != "" && value != k.locked:
-		return refuse("it cannot be set to %s: since v1.%d it is locked to %s", value, k.since, k.locked)
+		return &KnobError{What: what, Reason: fmt.Sprintf("it cannot be set to %s: since v1.%d it is locked to %s", value, k.since, k.locked)}
 	}
 	return nil
+}
+
+// knownTo lists the names that a minor knows.
+func knownTo(names map[string]*knob, minor uint) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(names)), func(n string) bool { return !names[n].has(minor) })
+}
+
+func orNone(list []string) string {
+	if len(list) == 0 {
+		return "none"
+	}
+	return strings.Join(list, ", ")
 }
 
 // after is the first minor after this one that has the knob, 0 for none.

@@ -26,8 +26,6 @@ func kubeadmRows() []kubeadmRow {
 		{"config migrate", "allow-experimental-api", "", "every version that a kubeadm wrote is read"},
 		{"config validate", "allow-experimental-api", "", "every version that a kubeadm wrote is read"},
 		{"config validate", "allow-deprecated-api", "", "every version that a kubeadm wrote is read"},
-		{"config print reset-defaults", "", "", "reset has few settings, and --help names them"},
-		{"config print upgrade-defaults", "", "", "upgrade takes flags"},
 
 		{"certs check-expiration", "config", "", "--cert-dir is all that it needs"},
 		{"certs check-expiration", "kubeconfig", "", "it reads the files of the host and asks nobody"},
@@ -49,7 +47,6 @@ func kubeadmRows() []kubeadmRow {
 		{"upgrade*", "allow-release-candidate-upgrades", "", "which version it may be was decided when the bundle was built"},
 		{"upgrade apply phase*", "*", "", "see the command"},
 		{"upgrade node phase*", "*", "", "see the command"},
-		{"upgrade*", "config", "", "flags say all that an UpgradeConfiguration says; the cluster's own configuration is in the cluster"},
 		{"upgrade*", "print-config", "", "kubectl -n kube-system get configmap kubeadm-config -o yaml"},
 		{"upgrade apply phase*", "", "", "an upgrade that fails goes back as a whole, so it is run as a whole; --skip-phases leaves parts out, and a second run goes on where the first ended"},
 		{"upgrade node phase*", "", "", "an upgrade that fails goes back as a whole, so it is run as a whole; --skip-phases leaves parts out, and a second run goes on where the first ended"},
@@ -72,9 +69,9 @@ func gone() []goneRow {
 		{"upgrade apply: --image-pull-timeout", "v1.10 … v1.20", "nothing is pulled"},
 		{"upgrade node: --kubelet-version", "… v1.17", "the bundle's version"},
 		{"upgrade diff: --api-server-manifest, --controller-manager-manifest, --scheduler-manifest", "… v1.31", "manifests are always in /etc/kubernetes/manifests"},
-		{"alpha phase NAME", "v1.10 … v1.12", "`init phase NAME` (mark-master is mark-control-plane, controlplane is control-plane); `render` shows the result"},
-		{"alpha phase selfhosting convert-from-staticpods, alpha selfhosting pivot", "v1.10 … v1.20", "missing: a control plane that hosts itself cannot start again after all its nodes were off, and kubeadm gave it up; `init` and `render` refuse the gate SelfHosting by name"},
-		{"alpha phase kubelet config enable-dynamic, alpha kubelet config enable-dynamic", "v1.11 … v1.17", "missing: v1.24 took it out of the kubelet; the kubelet's configuration is a file here"},
+		{"alpha phase NAME", "v1.10 … v1.12", "`phase NAME`, the same as `init phase NAME`; the old names are understood; `render` shows the result"},
+		{"alpha phase selfhosting convert-from-staticpods, alpha selfhosting pivot", "v1.10 … v1.20", "`phase selfhosting convert-from-staticpods`, for v1.10 to v1.12 ([selfhosting.md](selfhosting.md)); missing for later versions, which refuse it with the reason: a control plane that hosts itself does not come back after all its nodes were off"},
+		{"alpha phase kubelet config enable-dynamic, alpha kubelet config enable-dynamic", "v1.11 … v1.17", "`init` with the gate DynamicKubeletConfig, v1.10 to v1.12; missing as a command: v1.24 took it out of the kubelet"},
 		{"alpha certs NAME", "v1.15 … v1.20", "`certs NAME`"},
 		{"alpha kubeconfig user", "v1.13 … v1.20", "`kubeconfig user`"},
 		{"config upload from-file, from-flags", "v1.10 … v1.17", "`init phase upload-config`"},
@@ -85,14 +82,22 @@ func gone() []goneRow {
 
 type goneRow struct{ what, seen, here string }
 
-// oldGates are kubeadm's own gates of v1.10 to v1.12, and what happens to them.
+// oldGates are kubeadm's own gates, oldest first, and what happens to them.
 func oldGates() [][2]string {
 	return [][2]string{
 		{"CoreDNS", "accepted: must agree with the DNS that the bundle holds (`bundler build --dns`)"},
-		{"Auditing", "refused: give the API server its audit flags in apiServerExtraArgs (apiServer.extraArgs); `auditPolicy` in the file is refused with its line"},
-		{"DynamicKubeletConfig", "refused as kubeadm's gate: the kubelet's configuration is a file; a KubeletConfiguration may still name the kubelet's gate where its version knows it"},
-		{"HighAvailability", "refused: alpha of v1.9 and v1.10; further control planes join with --control-plane from v1.13 on"},
-		{"SelfHosting", "refused: see above"},
-		{"StoreCertsInSecrets", "refused: it belonged to self-hosting"},
+		{"Auditing", "followed: audit flags and volumes of the API server, as `auditPolicy` says; without a path kubeadm's own policy is written to /etc/kubernetes/audit/audit.yaml"},
+		{"DynamicKubeletConfig", "followed: ConfigMap kubelet-base-config-1.9 (v1.10) or kubelet-config-1.N, the Node's configSource, and the flags that kubeadm v1.10 left to the user. A node that joins prints the command for its configSource, which it may not set itself"},
+		{"HighAvailability", "followed: the API server's endpoint reconciler is lease; as a flag it also switches on the two below, as in kubeadm"},
+		{"SelfHosting", "followed: the phase selfhosting runs at the end of init ([selfhosting.md](selfhosting.md))"},
+		{"StoreCertsInSecrets", "followed, with the etcd client's certificate, without which kubeadm's could not start"},
+		{"IPv6DualStack (v1.16 … v1.23)", "followed: handed on to the control plane, the kubelets and kube-proxy"},
+		{"PublicKeysECDSA (v1.18 … v1.36)", "followed: keys are ECDSA P-256, like encryptionAlgorithm: ECDSA-P256 of v1beta4; it outdoes that field, as in kubeadm"},
+		{"RootlessControlPlane (v1.22 …)", "refused: alpha to this day; the pods of the control plane run as root"},
+		{"UnversionedKubeletConfigMap (v1.23 … v1.25)", "followed: kubelet-config or kubelet-config-1.N"},
+		{"EtcdLearnerMode (v1.27 … v1.32)", "accepted: a member joins as a learner wherever etcd has them, from v1.22 on"},
+		{"UpgradeAddonsBeforeControlPlane (v1.28 … v1.30)", "accepted: add-ons follow the control plane that is upgraded"},
+		{"WaitForAllControlPlaneComponents (v1.30 … v1.34)", "accepted: every component is waited for in every version"},
+		{"ControlPlaneKubeletLocalMode (v1.31 … v1.35), NodeLocalCRISocket (v1.32 … v1.36)", "followed"},
 	}
 }

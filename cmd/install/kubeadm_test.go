@@ -234,7 +234,7 @@ make is in [differences.md](differences.md).
 	for _, g := range gone() {
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", g.what, g.seen, g.here)
 	}
-	b.WriteString("\n## kubeadm's own feature gates of v1.10 to v1.12\n\nEvery gate is checked against the version before anything is changed; a later one that does not exist (any more) is refused with what became of it.\n\n| gate | here |\n|---|---|\n")
+	b.WriteString("\n## kubeadm's own feature gates\n\nThe first six are of v1.10 to v1.12. Every gate is checked against the version before anything is changed: one that does not exist (any more) is refused with what became\nof it and with those that do.\n\n| gate | here |\n|---|---|\n")
 	for _, g := range oldGates() {
 		fmt.Fprintf(&b, "| %s | %s |\n", g[0], g[1])
 	}

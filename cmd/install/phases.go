@@ -13,6 +13,9 @@ func phaseNames(args, known []string) (names, rest []string) {
 	parent := "" // of the parts that may follow
 	for i, arg := range args {
 		name := strings.ToLower(arg)
+		if now := formerNames[name]; now != "" {
+			name = now
+		}
 		switch {
 		case parent != "" && name == "all":
 			names = addName(names, parent)
@@ -32,6 +35,16 @@ func phaseNames(args, known []string) (names, rest []string) {
 // aliases are kubeadm's names of what has another one here.
 var aliases = map[string]string{
 	"control-plane-join etcd": "etcd-join", // the only name in kubeadm too from v1.35 on
+}
+
+// formerNames are what kubeadm called its phases up to v1.12, below `kubeadm alpha phase`.
+var formerNames = map[string]string{
+	"bootstraptoken":  "bootstrap-token",
+	"controlplane":    "control-plane",
+	"from-staticpods": "convert-from-staticpods",
+	"mark-master":     "mark-control-plane",
+	"self-hosting":    "selfhosting",
+	"selfhosted":      "selfhosting",
 }
 
 func addName(names []string, name string) []string {

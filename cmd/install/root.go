@@ -79,7 +79,7 @@ func (a *app) root() *cobra.Command {
 	}
 	cmd.AddCommand(
 		a.preflightCmd(), a.initCmd(), a.joinCmd(), a.tokenCmd(), a.imagesCmd(), a.certsCmd(), a.etcdCmd(), a.configCmd(), a.kubeconfigCmd(), a.upgradeCmd(), a.resetCmd(), a.statusCmd(),
-		a.verifyCmd(), a.renderCmd(), a.versionCmd(),
+		a.verifyCmd(), a.renderCmd(), a.phaseCmd(), a.versionCmd(),
 	)
 	return cmd
 }

@@ -52,6 +52,9 @@ func (f *upgradeFlags) act(cmd *cobra.Command) {
 
 // openUpgrade opens the bundle and this node.
 func (a *app) openUpgrade(ctx context.Context, f *upgradeFlags) (*node, *phase.State, error) {
+	if err := phase.CheckStaticPods(a.host, "upgrade"); err != nil {
+		return nil, nil, err
+	}
 	n, err := a.openNode(ctx, func() string { return installer.NodeCRISocket(a.host) })
 	if err != nil {
 		return nil, nil, err

@@ -63,12 +63,17 @@ func (a *app) runJob(ctx context.Context, j job) error {
 
 func (a *app) initCmd() *cobra.Command {
 	cmd := a.initLike("init", "Make this host the first control plane node of a cluster", noArgs, nil)
+	cmd.AddCommand(a.phaseCmd())
+	return cmd
+}
+
+// phaseCmd is `init phase`, and `phase` alone: as `kubeadm alpha phase` was written.
+func (a *app) phaseCmd() *cobra.Command {
 	known := phase.Names(installer.Init())
-	cmd.AddCommand(a.initLike("phase NAME [PART]…", "Run only these phases of init", someArgs(1, -1, "names of phases"), func(args []string) []string {
+	return a.initLike("phase NAME [PART]…", "Run only these phases of init", someArgs(1, -1, "names of phases"), func(args []string) []string {
 		names, rest := phaseNames(args, known)
 		return append(names, rest...) // which are no phases, and the engine says so
-	}))
-	return cmd
+	})
 }
 
 // initLike is init, or some phases of it: only picks them from the arguments.

@@ -19,6 +19,35 @@ type NodePatch struct {
 	Labels      map[string]string
 	Annotations map[string]string
 	Taints      []Taint
+	// ConfigSource, if not nil, is where a kubelet with DynamicKubeletConfig takes its configuration from.
+	ConfigSource *ConfigSource
+}
+
+// ConfigSource is a ConfigMap in kube-system with a kubelet's configuration.
+type ConfigSource struct {
+	ConfigMap string
+	// ByUID is the form of Kubernetes up to v1.10, which knew one ConfigMap and no other that would come to have its name.
+	ByUID bool
+}
+
+// Field is spec.configSource of a Node.
+func (s *ConfigSource) Field(uid string) map[string]any {
+	if s.ByUID {
+		return map[string]any{"configMapRef": map[string]any{"namespace": metav1.NamespaceSystem, "name": s.ConfigMap, "uid": uid}}
+	}
+	return map[string]any{"configMap": map[string]any{"namespace": metav1.NamespaceSystem, "name": s.ConfigMap, "kubeletConfigKey": "kubelet"}}
+}
+
+// source looks the ConfigMap up: a kubelet that is sent to one that is not there says so for ever.
+func (c *Client) source(ctx context.Context, s *ConfigSource) (map[string]any, error) {
+	if s == nil {
+		return nil, nil
+	}
+	cm, err := c.Kube.CoreV1().ConfigMaps(metav1.NamespaceSystem).Get(ctx, s.ConfigMap, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return s.Field(string(cm.UID)), nil
 }
 
 // Taint is a node taint.
@@ -54,7 +83,11 @@ func (c *Client) patchNode(ctx context.Context, name string, p NodePatch) error 
 	if _, ok := live.GetLabels()[corev1.LabelHostname]; !ok {
 		return errNoHostname
 	}
-	patched, changed := p.over(live)
+	source, err := c.source(ctx, p.ConfigSource)
+	if err != nil {
+		return err
+	}
+	patched, changed := p.over(live, source)
 	if !changed {
 		return nil
 	}
@@ -73,7 +106,14 @@ func (c *Client) NodePatched(ctx context.Context, name string, p NodePatch) (ok 
 		if err != nil {
 			return err
 		}
-		_, changed := p.over(live)
+		source, err := c.source(ctx, p.ConfigSource)
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		_, changed := p.over(live, source)
 		ok = !changed
 		return nil
 	})
@@ -83,9 +123,12 @@ func (c *Client) NodePatched(ctx context.Context, name string, p NodePatch) (ok 
 	return ok, nil
 }
 
-// over adds the patch to a node. A taint is known by key and effect, as the API has it.
-func (p NodePatch) over(live *unstructured.Unstructured) (*unstructured.Unstructured, bool) {
+// over adds the patch to a node, with the field that its ConfigSource means. A taint is known by key and effect, as the API has it.
+func (p NodePatch) over(live *unstructured.Unstructured, source map[string]any) (*unstructured.Unstructured, bool) {
 	want := map[string]any{"metadata": map[string]any{"labels": generic(p.Labels), "annotations": generic(p.Annotations)}}
+	if source != nil {
+		want["spec"] = map[string]any{"configSource": source}
+	}
 	merged, changed := overlay(live.Object, want)
 	out := &unstructured.Unstructured{Object: merged}
 	have, _, _ := unstructured.NestedSlice(merged, "spec", "taints")

@@ -197,3 +197,33 @@ func TestClientCannotLeaveTheNode(t *testing.T) {
 		t.Errorf("after %s: %v", time.Since(begin), err)
 	}
 }
+
+// A kubelet with DynamicKubeletConfig is sent to a ConfigMap that is there, in the form of its version.
+func TestPatchNodeConfigSource(t *testing.T) {
+	s := clustertest.New(t)
+	c := s.Client(t)
+	s.Put("/api/v1/namespaces/kube-system/configmaps/base", clustertest.Object{
+		"apiVersion": "v1", "kind": "ConfigMap", "metadata": clustertest.Object{"namespace": "kube-system", "name": "base", "uid": "u-1"},
+	})
+	for _, byUID := range []bool{false, true} {
+		s.Put(nodePath, node("True"))
+		p := cluster.NodePatch{ConfigSource: &cluster.ConfigSource{ConfigMap: "base", ByUID: byUID}}
+		if ok, err := c.NodePatched(t.Context(), "cp1", p); err != nil || ok {
+			t.Errorf("before: %t, %v", ok, err)
+		}
+		if err := c.PatchNode(t.Context(), "cp1", p); err != nil {
+			t.Fatal(err)
+		}
+		if ok, err := c.NodePatched(t.Context(), "cp1", p); err != nil || !ok {
+			t.Errorf("after: %t, %v", ok, err)
+		}
+		source, _ := s.Get(nodePath)["spec"].(clustertest.Object)["configSource"].(clustertest.Object)
+		if ref, _ := source["configMapRef"].(clustertest.Object); byUID && ref["uid"] != "u-1" || !byUID && source["configMap"] == nil {
+			t.Errorf("by UID %t: %v", byUID, source)
+		}
+	}
+	missing := cluster.NodePatch{ConfigSource: &cluster.ConfigSource{ConfigMap: "gone"}}
+	if ok, err := c.NodePatched(t.Context(), "cp1", missing); err != nil || ok {
+		t.Errorf("a ConfigMap that is not there: %t, %v", ok, err)
+	}
+}

@@ -144,7 +144,7 @@ func (s *State) ensureCerts(c *manifests.Cluster, specs []manifests.CertSpec, r 
 	}
 	if saKey == nil && s.makes("certs", serviceAccount) {
 		leaves.Go(func() (err error) {
-			saKey, saPub, err = pki.NewServiceAccountKey(pki.Algorithm(c.KeyAlgorithm))
+			saKey, saPub, err = pki.NewServiceAccountKey(pki.Algorithm(c.KeyType()))
 			return err
 		})
 	}
@@ -168,7 +168,7 @@ func collect(specs []manifests.CertSpec, made []*pki.Pair, into map[string]*pki.
 func (s *State) certSpec(c *manifests.Cluster, spec manifests.CertSpec) pki.Spec {
 	out := pki.Spec{
 		CommonName: spec.CommonName, Organization: spec.Organization, DNSNames: spec.DNSNames, IPAddresses: spec.IPAddresses,
-		Usages: spec.Usages, Algorithm: pki.Algorithm(c.KeyAlgorithm), NotBefore: s.Now, Validity: c.CertificateValidity,
+		Usages: spec.Usages, Algorithm: pki.Algorithm(c.KeyType()), NotBefore: s.Now, Validity: c.CertificateValidity,
 	}
 	if spec.CA == "" {
 		out.Validity = c.CACertificateValidity

@@ -41,7 +41,7 @@ func (p UploadConfig) Plan(ctx context.Context, s *State, r host.Reader) ([]step
 			return nil, err
 		}
 		steps = append(steps, step.Objects{What: "ConfigMap kube-system/" + kubeadm.Name, List: []runtime.Object{kubeadm}})
-		readers = append(readers, readersOf(rbac, kubeadm.Name)...)
+		readers = append(readers, readersOf(rbac, kubeadm.Name, true)...)
 	}
 	if s.wants(p.Name(), "kubelet") {
 		kubelet, err := manifests.KubeletConfigMap(c)
@@ -50,7 +50,7 @@ func (p UploadConfig) Plan(ctx context.Context, s *State, r host.Reader) ([]step
 		}
 		if kubelet != nil {
 			steps = append(steps, step.Objects{What: "ConfigMap kube-system/" + kubelet.Name, List: []runtime.Object{kubelet}})
-			readers = append(readers, readersOf(rbac, kubelet.Name)...)
+			readers = append(readers, readersOf(rbac, "kubeadm-config", false)...)
 		}
 	}
 	if len(readers) > 0 {
@@ -59,11 +59,11 @@ func (p UploadConfig) Plan(ctx context.Context, s *State, r host.Reader) ([]step
 	return steps, nil
 }
 
-// readersOf picks the roles and bindings of one ConfigMap, whose name ends theirs.
-func readersOf(rbac []runtime.Object, configMap string) []runtime.Object {
+// readersOf picks the roles and bindings of one ConfigMap, whose name ends theirs, or those of the others.
+func readersOf(rbac []runtime.Object, configMap string, its bool) []runtime.Object {
 	var out []runtime.Object
 	for _, o := range rbac {
-		if m, err := meta.Accessor(o); err == nil && strings.HasSuffix(m.GetName(), configMap) {
+		if m, err := meta.Accessor(o); err == nil && strings.HasSuffix(m.GetName(), configMap) == its {
 			out = append(out, o)
 		}
 	}
@@ -90,7 +90,16 @@ func (MarkControlPlane) Plan(ctx context.Context, s *State, r host.Reader) ([]st
 	for _, t := range taints {
 		p.Taints = append(p.Taints, cluster.Taint{Key: t.Key, Value: t.Value, Effect: string(t.Effect)})
 	}
+	p.ConfigSource = dynamicConfig(c)
 	return []step.Step{step.PatchNode{Node: n.Name, Patch: p}}, nil
+}
+
+// dynamicConfig is where the kubelets of a cluster with DynamicKubeletConfig take their configuration from; nil for all others.
+func dynamicConfig(c *manifests.Cluster) *cluster.ConfigSource {
+	if !c.DynamicKubelet() {
+		return nil
+	}
+	return &cluster.ConfigSource{ConfigMap: manifests.KubeletConfigMapOf(c), ByUID: c.Version.Minor() < 11}
 }
 
 // CoreDNS is the cluster's DNS (or kube-dns, where a bundle brings that).

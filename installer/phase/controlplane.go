@@ -3,6 +3,7 @@ package phase
 import (
 	"context"
 	"crypto/x509"
+	"path"
 
 	"kubebundle/installer/host"
 	"kubebundle/installer/step"
@@ -62,8 +63,12 @@ func (p ControlPlane) Plan(ctx context.Context, s *State, r host.Reader) ([]step
 	}
 	steps := []step.Step{staticPodDir()}
 	for _, comp := range components() {
-		if !s.wants(p.Name(), subName(comp)) {
+		if !s.wants(p.Name(), subName(comp)) || selfHosted(r, comp) {
 			continue
+		}
+		if comp == string(release.APIServer) && c.Auditing() && c.Audit.Path == "" {
+			policy := manifests.DefaultAuditPolicy()
+			steps = append(steps, step.Dir{Path: path.Dir(policy.Path), Mode: 0o700, Keep: true}, file(policy))
 		}
 		f, err := s.staticPod(c, n, comp, r)
 		if err != nil {

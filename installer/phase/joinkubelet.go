@@ -132,5 +132,19 @@ func (WaitNode) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step,
 	if notes := manifests.NodeAnnotations(s.Cluster, n); len(notes) > 0 {
 		steps = append(steps, step.PatchNode{Node: n.Name, Patch: cluster.NodePatch{Annotations: notes}})
 	}
+	if src := dynamicConfig(s.Cluster); src != nil { // which a node may not set for itself
+		steps = append(steps, step.Print{What: "how the node takes its configuration from the cluster", Text: func() string { return followConfigText(src, n.Name) }})
+	}
 	return steps, nil
+}
+
+// followConfigText is what an administrator has to do for a joined node. kubeadm tried with the kubelet's own credentials, which the
+// admission plugin NodeRestriction does not let do that.
+func followConfigText(src *cluster.ConfigSource, node string) string {
+	field := fmt.Sprintf(`{"configMap":{"namespace":"kube-system","name":%q,"kubeletConfigKey":"kubelet"}}`, src.ConfigMap)
+	if src.ByUID {
+		field = fmt.Sprintf(`{"configMapRef":{"namespace":"kube-system","name":%[1]q,"uid":"'$(kubectl -n kube-system get configmap %[1]s -o jsonpath='{.metadata.uid}')'"}}`, src.ConfigMap)
+	}
+	return "\nThis cluster keeps its kubelets' configuration in ConfigMap " + src.ConfigMap + ". To let this node follow it, run with the rights of an administrator:\n\n" +
+		"kubectl patch node " + node + ` -p '{"spec":{"configSource":` + field + "}}'\n"
 }

@@ -74,6 +74,7 @@ func InitPhases() []Phase {
 		CoreDNS{},
 		KubeProxy{},
 		ExtraManifests{},
+		SelfHosting{},
 		ShowJoinCommand{},
 	}
 }

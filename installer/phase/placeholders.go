@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"path"
 
 	"kubebundle/installer/host"
 	"kubebundle/installer/pki"
@@ -36,6 +37,19 @@ func (s *State) Placeholders(ctx context.Context, r host.Reader) (func(text []by
 		s.Kubeconfigs[k.Name], err = manifests.Kubeconfig(c, k, s.Certs["ca"].CertPEM, word("client certificate of "+k.CommonName), word("client key of "+k.CommonName))
 		if err != nil {
 			return nil, err
+		}
+	}
+	if c.SelfHosting() && c.CertsInSecrets() {
+		s.words = map[string][]byte{}
+		for _, cs := range manifests.CertSecrets() {
+			for _, f := range []string{cs.Cert, cs.Key} {
+				if p := path.Join(c.CertificatesDir, f); f != "" {
+					s.words[p] = word(p)
+				}
+			}
+		}
+		for _, f := range manifests.SelfHostedKubeconfigs() {
+			s.words[path.Join("/etc/kubernetes", f)] = word(f)
 		}
 	}
 	return func(text []byte) []byte {

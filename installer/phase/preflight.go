@@ -52,7 +52,7 @@ func CheckHost(ctx context.Context, s *State, r host.Reader) ([]Problem, error) 
 		in.privileged, in.arch, in.version, in.knobs, in.hostname, in.cpus, in.memory, in.swap, // the machine
 		in.system, in.cgroups, in.sysctls, in.executables, in.firewall, in.proxies, // its system
 		in.runtime, in.sandbox, in.disk, in.images, in.included, // the runtime and the bundle
-		in.kubelet, in.ports, in.manifests, in.etcdDir, in.externalEtcd, in.credentials, // what is left of others
+		in.kubelet, in.ports, in.manifests, in.etcdDir, in.auditPolicy, in.externalEtcd, in.credentials, // what is left of others
 	} {
 		check(ctx)
 		if ctx.Err() != nil {

@@ -38,11 +38,18 @@ func (in *inspection) own(ctx context.Context) {
 				continue
 			}
 			have, err := in.r.ReadFile(f.Path)
+			if selfHosted(in.r, comp) {
+				have, err = in.r.ReadFile(path.Join(selfHostedDir, comp+".yaml"))
+			}
 			in.ownManifests[comp] = err == nil && bytes.Equal(have, f.Data)
 		}
 		in.ownVirtualIP(ctx)
 	}
-	in.kubeletOurs = exists(in.r, "/var/lib/kubelet/config.yaml") && in.unitOurs() &&
+	config := "/var/lib/kubelet/config.yaml"
+	if in.minor() < 11 { // what it reads is among its unit's files
+		config = path.Join(systemdDir, kubeletUnit+".d", "20-kubebundle.conf")
+	}
+	in.kubeletOurs = exists(in.r, config) && in.unitOurs() &&
 		(in.ownManifests[string(release.APIServer)] || in.s.Join != nil && exists(in.r, kubeletConf))
 	if in.s.Join != nil && in.s.Join.ControlPlane != nil && in.unitOurs() && (exists(in.r, kubeletConf) || exists(in.r, bootstrapConf)) {
 		// The cluster is not known yet, so what lies there cannot be compared: its kubelet is that of an earlier run.
@@ -393,4 +400,17 @@ func (in *inspection) pinned(caPEM []byte) bool {
 	}
 	p, err := pki.Parse(caPEM, nil)
 	return err == nil && pki.MatchPins(p.Cert, bt.CACertHashes)
+}
+
+// auditPolicy must be there where a configuration names one: the API server's pod does not start without the file.
+func (in *inspection) auditPolicy(ctx context.Context) {
+	if in.s.Init == nil {
+		return
+	}
+	c, _, err := in.s.initCluster(ctx, in.r)
+	if err != nil || !c.Auditing() || c.Audit.Path == "" || exists(in.r, c.Audit.Path) {
+		return
+	}
+	in.failAdvise(fileCheck("FileExisting", c.Audit.Path), "copy it there, or leave auditPolicy.path out: then the metadata of every request are logged",
+		"%s, the audit policy, is not there", c.Audit.Path)
 }

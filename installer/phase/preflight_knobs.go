@@ -122,38 +122,15 @@ func (in *inspection) kubeadmGates(gates map[string]bool) {
 			in.failAdvise(checkGates, "the DNS server is chosen when a bundle is built: bundler build --dns coredns or kube-dns",
 				"kubeadm's feature gate CoreDNS is %v, and the bundle holds the other server", gates[name])
 		}
-		for _, u := range unfollowed() {
-			if u.name == name && gates[name] && in.minor() <= u.until {
-				in.failAdvise(checkGates, "leave it out"+u.instead, "kubeadm's feature gate %s: this installer does not follow it", name)
-			}
+		if name == rootlessGate && gates[name] {
+			in.failAdvise(checkGates, "leave it out: the pods of the control plane run as root", "kubeadm's feature gate %s: this installer does not follow it", name)
 		}
 	}
 }
 
-// unfollowed are gates of kubeadm's that, switched on, change the cluster in a way that is not built here. All were alpha, and ended so, but
-// for those with a minor: from the next one on what they asked for is what everybody gets.
-func unfollowed() []struct {
-	name    string
-	until   uint
-	instead string
-} {
-	const ever = 1 << 16
-	return []struct {
-		name    string
-		until   uint
-		instead string
-	}{
-		{"Auditing", ever, ", and give the API server its audit flags in apiServer.extraArgs"},
-		{"DynamicKubeletConfig", ever, ""},
-		{"HighAvailability", ever, ""},
-		{"IPv6DualStack", 20, ", and name it as feature-gates in extraArgs of the components and in featureGates of a KubeletConfiguration"},
-		{"PublicKeysECDSA", ever, ", and say encryptionAlgorithm: ECDSA-P256 in a ClusterConfiguration"},
-		{"RootlessControlPlane", ever, ""},
-		{"SelfHosting", ever, ""},
-		{"StoreCertsInSecrets", ever, ""},
-		{"UnversionedKubeletConfigMap", 23, ""},
-	}
-}
+// rootlessGate never became beta: it makes users of the host and changes who owns the keys. All other gates are followed, or ask for what
+// is done anyway (doc.go of this package and docs/kubeadm.md list them).
+const rootlessGate = "RootlessControlPlane"
 
 // kubeletExtraArgs reads the flags of KUBELET_EXTRA_ARGS from an environment file of systemd's.
 func kubeletExtraArgs(file string) []config.Arg {

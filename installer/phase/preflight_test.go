@@ -85,8 +85,8 @@ func TestPreflight(t *testing.T) {
 			args: []string{"--feature-gates", "MemoryQoS=true"}, breaks: func(*testing.T, *host.Memory, *fakeRuntime) {},
 		},
 		{
-			name: "gate that is not followed", check: "FeatureGates", says: "does not follow it", fix: "encryptionAlgorithm: ECDSA-P256",
-			args: []string{"--feature-gates", "PublicKeysECDSA=true"}, breaks: func(*testing.T, *host.Memory, *fakeRuntime) {},
+			name: "gate that is not followed", check: "FeatureGates", says: "does not follow it", fix: "run as root",
+			args: []string{"--feature-gates", "RootlessControlPlane=true"}, breaks: func(*testing.T, *host.Memory, *fakeRuntime) {},
 		},
 		{
 			name: "flag of a component", check: "ExtraArgs", says: "apiServer.extraArgs: kube-apiserver flag --insecure-port: Kubernetes v1.34.4 does not know it any more: v1.24 removed it",

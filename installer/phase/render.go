@@ -129,6 +129,9 @@ func renderCluster(cfg *config.Init, contract *bundle.Contract, rel *release.Rel
 		HealthCheckTimeout: cfg.Timeouts.ControlPlaneComponentHealthCheck,
 		KubeletConfig:      cfg.KubeletConfig, KubeProxyConfig: cfg.KubeProxyConfig,
 	}
+	if cfg.Audit != nil {
+		c.Audit = manifests.AuditPolicy{Path: cfg.Audit.Path, LogDir: cfg.Audit.LogDir, LogMaxAge: cfg.Audit.LogMaxAge}
+	}
 	_, coredns := images[string(release.CoreDNS)]
 	_, kubedns := images[string(release.KubeDNS)]
 	c.KubeDNS = kubedns && !coredns

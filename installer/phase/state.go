@@ -82,6 +82,8 @@ type State struct {
 	virtualIP *manifests.VirtualIP
 
 	manifests []manifest // of the bundle, in order
+
+	words map[string][]byte // what stands for files that only a real run makes, by path
 }
 
 // Discoverer is what join needs to read from the cluster while planning.
