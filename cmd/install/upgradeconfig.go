@@ -20,7 +20,7 @@ func (f *upgradeFlags) fromFile(cmd *cobra.Command, args []string) ([]string, *c
 	}
 	u := &f.upgrade
 	u.PatchesDir, u.Etcd, u.Certificates = c.PatchesDir, c.EtcdUpgrade, c.CertificateRenewal
-	u.Force = u.Force || c.Force
+	u.Force, u.Timeouts = u.Force || c.Force, &c.Timeouts
 	f.dryRun = f.dryRun || c.DryRun
 	u.IgnorePreflightErrors = append(slices.Clone(c.IgnorePreflightErrors), u.IgnorePreflightErrors...)
 	if len(u.SkipPhases) == 0 {

@@ -199,6 +199,8 @@ func (s *State) timeouts() config.Timeouts {
 		return s.Init.Timeouts
 	case s.Join != nil:
 		return s.Join.Timeouts
+	case s.Upgrade != nil && s.Upgrade.Timeouts != nil:
+		return *s.Upgrade.Timeouts
 	default:
 		return config.DefaultTimeouts()
 	}

@@ -41,6 +41,8 @@ type Upgrade struct {
 	DrainTimeout          time.Duration
 	// CRISocket is the runtime that this node's kubelet was given.
 	CRISocket string
+	// Timeouts are those of a file; nil means the usual ones.
+	Timeouts *config.Timeouts
 	// API opens the cluster with the node's credentials.
 	API func(context.Context) (*cluster.Client, error)
 
