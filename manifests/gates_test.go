@@ -74,20 +74,22 @@ func TestGatesOfEveryMinor(t *testing.T) {
 func shown(t *testing.T, c *Cluster) string {
 	t.Helper()
 	n := controlPlane()
-	out := c.KeyType() + KubeletConfigMapOf(c) + describeKubeconfigs(Kubeconfigs(c, n))
+	var out strings.Builder
+	out.WriteString(c.KeyType() + KubeletConfigMapOf(c) + describeKubeconfigs(Kubeconfigs(c, n)))
 	for _, component := range []string{etcdName, apiServerName, controllerManagerName, schedulerName} {
 		f, err := StaticPod(c, n, component)
 		if err != nil {
 			t.Fatal(err)
 		}
-		out += string(f.Data)
+		out.Write(f.Data)
 	}
 	files, err := KubeletFiles(c, n)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range files {
-		out += f.Path + string(f.Data)
+		out.WriteString(f.Path)
+		out.Write(f.Data)
 	}
 	proxy, err := KubeProxy(c, n, Kubeconfigs(c, n)[0].Server)
 	if err != nil {
@@ -97,7 +99,8 @@ func shown(t *testing.T, c *Cluster) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return out + string(data)
+	out.Write(data)
+	return out.String()
 }
 
 // TestGoldenGates is v1.10.6 and v1.12.10 with everything that their own gates can ask for.
