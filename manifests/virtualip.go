@@ -1,10 +1,13 @@
 package manifests
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,9 +36,17 @@ const (
 	keepalived    = "keepalived"
 	haproxy       = "haproxy"
 
-	keepalivedConf = KeepalivedDir + "/keepalived.conf"
-	checkScript    = KeepalivedDir + "/check_apiserver.sh"
-	haproxyConf    = HAProxyDir + "/haproxy.cfg"
+	// KeepalivedConf says what this node may hold.
+	KeepalivedConf = KeepalivedDir + "/keepalived.conf"
+
+	checkScript   = KeepalivedDir + "/check_apiserver.sh"
+	leavingScript = KeepalivedDir + "/check_leaving.sh"
+	haproxyConf   = HAProxyDir + "/haproxy.cfg"
+
+	// VirtualIPLeaving is a file: while it is there this node gives the address to another one that can hold it.
+	VirtualIPLeaving = KeepalivedDir + "/leaving"
+	// VirtualIPAnnotation, on both static pods, is over the configuration that they read: the kubelet starts them anew when it changes.
+	VirtualIPAnnotation = "kubebundle.io/virtual-ip"
 
 	// VirtualIPConfigMap tells joining control planes.
 	VirtualIPConfigMap = "kubebundle-virtual-ip"
@@ -54,13 +65,18 @@ func VirtualIPFiles(c *Cluster, n *Node, v *VirtualIP, iface string) ([]File, er
 	files := []File{
 		{Path: haproxyConf, Mode: readableFileMode, Data: haproxyConfig(c, n, v)},
 		{Path: checkScript, Mode: 0o755, Data: checkAPIServer(c, n, v)}, // keepalived runs it only if nobody else may write it
-		{Path: keepalivedConf, Mode: readableFileMode, Data: keepalivedConfig(n, v, iface)},
+		{Path: leavingScript, Mode: 0o755, Data: checkLeaving()},
+		{Path: KeepalivedConf, Mode: readableFileMode, Data: keepalivedConfig(n, v, iface)},
 	}
-	for _, pod := range []func(*Cluster) (*corev1.Pod, error){haproxyPod, keepalivedPod} {
-		p, err := pod(c)
+	for _, pod := range []struct {
+		render func(*Cluster) (*corev1.Pod, error)
+		reads  []File
+	}{{haproxyPod, files[:1]}, {keepalivedPod, files[1:]}} {
+		p, err := pod.render(c)
 		if err != nil {
 			return nil, fmt.Errorf("render the virtual IP: %w", err)
 		}
+		metav1.SetMetaDataAnnotation(&p.ObjectMeta, VirtualIPAnnotation, digest(pod.reads))
 		data, err := Encode(p)
 		if err != nil {
 			return nil, fmt.Errorf("render the virtual IP: %w", err)
@@ -70,13 +86,34 @@ func VirtualIPFiles(c *Cluster, n *Node, v *VirtualIP, iface string) ([]File, er
 	return files, nil
 }
 
+// digest is over the content of files.
+func digest(files []File) string {
+	h := sha256.New()
+	for _, f := range files {
+		fmt.Fprintf(h, "%s %d\n%s", f.Path, len(f.Data), f.Data)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:16]
+}
+
+// health is what an API server answers when it serves everybody: /readyz came with v1.16.
+func (c *Cluster) health() string {
+	if isSince(c.Version, 16) {
+		return "/readyz"
+	}
+	return "/healthz"
+}
+
 // apiServer is where this node's API server listens.
 func (n *Node) apiServer() string {
 	return net.JoinHostPort(n.AdvertiseAddress.String(), strconv.Itoa(n.BindPort))
 }
 
 // haproxyConfig checks the API servers as clients see them: with their certificates. Whoever asks without a name is told 401 or 403 where
-// anonymous requests are switched off; that is an answer too.
+// anonymous requests are switched off; that is an answer too. An API server that has just begun to listen says 403 as well, until it has read who
+// may do what: it has to answer twice, and gets few connections at first.
+//
+// A connection that one API server refuses, or does not take in time, goes to another one before the client hears of it. Between the end of an API
+// server and the check that finds it this is all that helps.
 func haproxyConfig(c *Cluster, n *Node, v *VirtualIP) []byte {
 	var b strings.Builder
 	bind := "*"
@@ -87,12 +124,15 @@ func haproxyConfig(c *Cluster, n *Node, v *VirtualIP) []byte {
 global
     log stdout format raw local0 notice
     maxconn 4096
+    # Told to end, it would wait for the last watch.
+    hard-stop-after 5s
 
 defaults
     mode tcp
     log global
-    retries 2
-    timeout connect 3s
+    retries 3
+    option redispatch 1
+    timeout connect 2s
     timeout check 3s
     # A watch may be silent for long.
     timeout client 1h
@@ -104,10 +144,10 @@ frontend kube-apiserver
 
 backend kube-apiserver
     balance roundrobin
-    option httpchk GET /healthz
+    option httpchk GET %s
     http-check expect rstatus ^(200|401|403)$
-    default-server check check-ssl verify required ca-file %s inter 1s fastinter 500ms fall 2 rise 1 on-marked-down shutdown-sessions
-`, v.Address, bind, v.Port, c.pki("ca.crt"))
+    default-server check check-ssl verify required ca-file %s inter 1s fastinter 500ms fall 2 rise 2 slowstart 5s on-marked-down shutdown-sessions
+`, v.Address, bind, v.Port, c.health(), c.pki("ca.crt"))
 	fmt.Fprintf(&b, "    server %s %s\n", n.Name, n.apiServer())
 	for i, s := range v.Servers {
 		if s != n.apiServer() {
@@ -117,11 +157,29 @@ backend kube-apiserver
 	return []byte(b.String())
 }
 
-func keepalivedConfig(n *Node, v *VirtualIP, iface string) []byte {
-	bits := 32
-	if v.Address.To4() == nil {
-		bits = 128
+// WithLength is an address as keepalived puts it on an interface: 10.0.0.100/32.
+func WithLength(address net.IP) string {
+	if address.To4() == nil {
+		return address.String() + "/128"
 	}
+	return address.String() + "/32"
+}
+
+var (
+	heldAddress   = regexp.MustCompile(`virtual_ipaddress \{\s+([0-9a-fA-F.:]+)/`)
+	heldInterface = regexp.MustCompile(`(?m)^ +interface (\S+)$`)
+)
+
+// HeldAddress reads the address and the interface out of a configuration of keepalived that VirtualIPFiles made; nil if it is another's.
+func HeldAddress(conf []byte) (address net.IP, iface string) {
+	a, i := heldAddress.FindSubmatch(conf), heldInterface.FindSubmatch(conf)
+	if a == nil || i == nil {
+		return nil, ""
+	}
+	return net.ParseIP(string(a[1])), string(i[1])
+}
+
+func keepalivedConfig(n *Node, v *VirtualIP, iface string) []byte {
 	return fmt.Appendf(nil, `# Written by install: who holds the virtual IP %[1]s.
 global_defs {
     router_id %[2]s
@@ -138,22 +196,32 @@ vrrp_script apiserver {
     rise 1
 }
 
-# All begin as backups and none takes the address from another: it moves when its holder is gone, and not back.
+vrrp_script staying {
+    script "%[7]s"
+    interval 1
+    timeout 3
+    weight -50
+    fall 1
+    rise 1
+}
+
+# All begin as backups of one priority, so none takes the address from another: it moves when its holder is gone, and not back. One that
+# is leaving has a lower priority, and keeps the address until another one has taken it.
 vrrp_instance kubernetes {
     state BACKUP
-    nopreempt
     interface %[4]s
     virtual_router_id %[5]d
     priority 100
     advert_int 1
     virtual_ipaddress {
-        %[1]s/%[6]d
+        %[6]s
     }
     track_script {
         apiserver
+        staying
     }
 }
-`, v.Address, n.Name, checkScript, iface, v.RouterID, bits)
+`, v.Address, n.Name, checkScript, iface, v.RouterID, WithLength(v.Address), leavingScript)
 }
 
 // checkAPIServer asks through this node's HAProxy, so that a node without it gives the address away too. It asks for the virtual IP, which is the
@@ -161,10 +229,17 @@ vrrp_instance kubernetes {
 func checkAPIServer(c *Cluster, n *Node, v *VirtualIP) []byte {
 	return fmt.Appendf(nil, `#!/bin/sh
 # Written by install: may this node hold the virtual IP? Only if an API server answers through its HAProxy.
-code=$(curl -s -o /dev/null -w '%%{http_code}' --max-time 2 --cacert %s --connect-to ::%s https://%s/healthz)
+code=$(curl -s -o /dev/null -w '%%{http_code}' --max-time 2 --cacert %s --connect-to ::%s https://%s%s)
 case $code in 200|401|403) exit 0 ;; esac
 exit 1
-`, c.pki("ca.crt"), net.JoinHostPort(n.AdvertiseAddress.String(), strconv.Itoa(v.Port)), v.Endpoint())
+`, c.pki("ca.crt"), net.JoinHostPort(n.AdvertiseAddress.String(), strconv.Itoa(v.Port)), v.Endpoint(), c.health())
+}
+
+func checkLeaving() []byte {
+	return fmt.Appendf(nil, `#!/bin/sh
+# Written by install: shall this node hold the virtual IP? Not if another one can while it is upgraded or reset.
+test ! -e %s
+`, VirtualIPLeaving)
 }
 
 func haproxyPod(c *Cluster) (*corev1.Pod, error) {
@@ -173,7 +248,7 @@ func haproxyPod(c *Cluster) (*corev1.Pod, error) {
 
 func keepalivedPod(c *Cluster) (*corev1.Pod, error) {
 	caps := []corev1.Capability{"NET_ADMIN", "NET_BROADCAST", "NET_RAW"}
-	return c.virtualIPPod(keepalived, []string{keepalived, "--dont-fork", "--log-console", "--use-file", keepalivedConf}, KeepalivedDir, caps)
+	return c.virtualIPPod(keepalived, []string{keepalived, "--dont-fork", "--log-console", "--use-file", KeepalivedConf}, KeepalivedDir, caps)
 }
 
 // virtualIPPod is a static pod that sees its own configuration and the cluster's CA.

@@ -24,6 +24,9 @@ func TestVirtualIP(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if a, iface := HeldAddress(first[3].Data); !a.Equal(v.Address) || iface != "eth0" {
+			t.Errorf("reset would take %v from %q", a, iface)
+		}
 		v.Servers = []string{"10.0.0.7:6443", "10.0.0.8:6443"}
 		third, err := VirtualIPFiles(c, n, v, "eth0")
 		if err != nil {
