@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"path"
 	"slices"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 
 	"kubebundle/installer/host"
 	"kubebundle/installer/step"
+	"kubebundle/manifests"
 	"kubebundle/release"
 )
 
@@ -113,7 +115,7 @@ func (putFilesBack) Plan(_ context.Context, _ *State, r host.Reader) ([]step.Ste
 	}
 	watch := []string{}
 	for _, f := range p.Files {
-		if !strings.HasPrefix(f.Path, manifestsDir+"/") && !strings.HasPrefix(f.Path, "/opt/cni/") {
+		if !slices.ContainsFunc([]string{manifestsDir, "/opt/cni", manifests.KeepalivedDir, manifests.HAProxyDir}, func(dir string) bool { return strings.HasPrefix(f.Path, dir+"/") }) {
 			watch = append(watch, f.Path)
 		}
 		if f.Existed {
@@ -247,6 +249,15 @@ func (awaitOld) Plan(_ context.Context, s *State, r host.Reader) ([]step.Step, e
 	return append(steps, step.APIHealthy(t.ControlPlaneComponentHealthCheck, ""), nodeRuns(p.Node, "", t.KubeletHealthCheck)), nil
 }
 
+// Advertised is the address that the API server of this host has given the cluster; nil where there is none.
+func Advertised(r host.Reader) net.IP {
+	data, err := r.ReadFile(apiServerManifest)
+	if err != nil {
+		return nil
+	}
+	return net.ParseIP(advertised(data))
+}
+
 // advertised is the address that an API server's manifest names.
 func advertised(manifest []byte) string {
 	pod, err := parsePod(string(release.APIServer), manifest)
@@ -284,5 +295,6 @@ func (forgetUpgrade) Plan(context.Context, *State, host.Reader) ([]step.Step, er
 		step.Remove{Path: pendingFile, Why: "the node is what it was"},
 		step.Remove{Path: pendingRenewal, Why: "everything has started anew"},
 		step.Remove{Path: stageDir, Recursive: true},
+		step.Tended{Step: step.Remove{Path: manifests.VirtualIPLeaving, Why: "this node serves again"}},
 	}, nil
 }

@@ -69,7 +69,7 @@ func (UpgradeBackup) Plan(ctx context.Context, s *State, r host.Reader) ([]step.
 		return nil, err
 	}
 	copies := step.Copies{What: "what the upgrade replaces to " + backupDir}
-	paths, err := u.replaced(s)
+	paths, err := u.replaced(s, r)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func (UpgradeBackup) Plan(ctx context.Context, s *State, r host.Reader) ([]step.
 }
 
 // replaced are the files of the host that the upgrade may write.
-func (u *Upgrade) replaced(s *State) ([]string, error) {
+func (u *Upgrade) replaced(s *State, r host.Reader) ([]string, error) {
 	contract, err := s.contract()
 	if err != nil {
 		return nil, err
@@ -116,6 +116,11 @@ func (u *Upgrade) replaced(s *State) ([]string, error) {
 		for _, comp := range restartOrder() {
 			out = append(out, path.Join(manifestsDir, comp+".yaml"))
 		}
+		vip, err := u.virtualIPFiles(s, r)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, vip...)
 	}
 	files, err := manifests.KubeletFiles(s.Cluster, s.Node)
 	if err != nil {
@@ -143,6 +148,9 @@ func (u *Upgrade) changed(s *State) []cluster.ObjectRef {
 	}
 	if !u.controlPlane {
 		return out
+	}
+	if u.docs.vip != nil { // not changed, and needed when the upgrade goes on
+		out = append(out, ref("v1", "ConfigMap", u.docs.vip.Name))
 	}
 	if now := manifests.KubeletConfigMapName(s.version()); now != "" && (u.docs.kubelet == nil || u.docs.kubelet.Name != now) {
 		out = append(out, ref("v1", "ConfigMap", now))

@@ -17,8 +17,8 @@ import (
 
 // clusterDocs are the cluster's configuration as it was when the upgrade began.
 type clusterDocs struct {
-	kubeadm, kubelet, proxy, dns *corev1.ConfigMap
-	dnsReplicas                  *int32
+	kubeadm, kubelet, proxy, dns, vip *corev1.ConfigMap
+	dnsReplicas                       *int32
 }
 
 // readDocs takes the cluster's configuration from the cluster; when the upgrade has begun, from what was kept, since the API may be away by then.
@@ -65,6 +65,9 @@ func (u *Upgrade) readDocs(ctx context.Context, s *State, r host.Reader) (*versi
 	if u.docs.dns, err = c.SystemConfigMap(limit, "coredns"); err != nil {
 		return nil, err
 	}
+	if u.docs.vip, err = c.SystemConfigMap(limit, manifests.VirtualIPConfigMap); err != nil {
+		return nil, err
+	}
 	u.docs.dnsReplicas, err = c.Replicas(limit, "kube-system", "coredns")
 	return have, err
 }
@@ -99,6 +102,8 @@ func parseKept(data []byte, target *version.Version) (clusterDocs, error) {
 			docs.proxy = cm
 		case cm.Name == "coredns":
 			docs.dns = cm
+		case cm.Name == manifests.VirtualIPConfigMap:
+			docs.vip = cm
 		case strings.HasPrefix(cm.Name, "kubelet-config"):
 			// Where both the old and the new name are there, the old one is what the upgrade began with.
 			if docs.kubelet == nil || docs.kubelet.Name == manifests.KubeletConfigMapName(target) {
