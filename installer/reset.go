@@ -13,6 +13,7 @@ import (
 	"kubebundle/installer/host"
 	"kubebundle/installer/phase"
 	"kubebundle/installer/step"
+	"kubebundle/manifests"
 	"kubebundle/runtime/docker"
 	"kubebundle/runtime/open"
 )
@@ -39,6 +40,7 @@ type resetPart struct {
 func (r *Reset) parts() []resetPart {
 	return []resetPart{
 		{"preflight", r.preflight},
+		{"virtual-ip", r.leaveVirtualIP},
 		{"remove-etcd-member", r.leaveEtcd},
 		{"cleanup-node/kubelet", r.stopKubelet},
 		{"cleanup-node/containers", r.containers},
@@ -182,7 +184,7 @@ func (r *Reset) containers(context.Context) ([]step.Step, error) {
 	if r.Target.CRI == nil && !socketThere(r.Target.Host, socket) {
 		return nil, nil // no runtime, so no containers
 	}
-	return []step.Step{step.RemoveContainers{Socket: socket}}, nil
+	return append([]step.Step{step.RemoveContainers{Socket: socket}}, r.dropVirtualIP()...), nil
 }
 
 func socketThere(h host.Reader, socket string) bool {
@@ -268,6 +270,7 @@ func (r *Reset) sweep(context.Context) ([]step.Step, error) {
 	out := []step.Step{
 		step.Remove{Path: "/etc/kubernetes/kubelet.conf"}, // the kubelet itself writes it after a TLS bootstrap
 		step.Remove{Path: "/etc/kubernetes/bootstrap-kubelet.conf"},
+		step.Remove{Path: manifests.VirtualIPLeaving},
 		clear{"/var/lib/kubelet"},
 		clear{etcdDataDir(r.Target.Host)},
 	}
