@@ -27,10 +27,28 @@ func (a *app) openEtcd(ctx context.Context, t *step.Target, conn step.EtcdConn) 
 		if err != nil {
 			return nil, err
 		}
-		if cfg.Endpoints, err = api.EtcdEndpoints(ctx); err != nil {
-			return nil, err
-		}
+		return openMembers(ctx, api, cfg)
 	}
+	return dialEtcd(cfg)
+}
+
+// openEtcdFor does the same with credentials that are in memory only.
+func openEtcdFor(ctx context.Context, kubeconfig []byte, cfg etcd.Config) (step.Etcd, error) {
+	api, err := clientFor(kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	return openMembers(ctx, api, cfg)
+}
+
+func openMembers(ctx context.Context, api *cluster.Client, cfg etcd.Config) (c step.Etcd, err error) {
+	if cfg.Endpoints, err = api.EtcdEndpoints(ctx); err != nil {
+		return nil, err
+	}
+	return dialEtcd(cfg)
+}
+
+func dialEtcd(cfg etcd.Config) (step.Etcd, error) {
 	cfg.Dial = cluster.NewDialer(cfg.Endpoints...).DialContext
 	c, err := etcd.Open(cfg)
 	if err != nil {

@@ -161,14 +161,18 @@ func (c *Client) Remove(ctx context.Context, peerURL string) error {
 	return nil
 }
 
-// Healthy asks every started member for itself whether it can serve. All that fail are named.
-func (c *Client) Healthy(ctx context.Context) error {
+// Healthy asks every started member for itself whether it can serve. All that fail are named, and those that have not started, unless they are to be
+// reached at one of coming: whoever joins may have come so far in an earlier run.
+func (c *Client) Healthy(ctx context.Context, coming ...string) error {
 	members, err := c.Members(ctx)
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, m := range members {
+		if len(m.ClientURLs) == 0 && slices.ContainsFunc(m.PeerURLs, func(u string) bool { return slices.Contains(coming, u) }) {
+			continue
+		}
 		if len(m.ClientURLs) == 0 {
 			errs = append(errs, fmt.Errorf("member %s has not started", m.PeerURLs))
 			continue

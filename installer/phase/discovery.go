@@ -84,7 +84,10 @@ func (Discovery) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step
 	if err := s.checkName(limit, n, r); err != nil {
 		return nil, err
 	}
-	return nil, s.checkKubeletConfig(ctx, r)
+	if err := s.checkKubeletConfig(ctx, r); err != nil || s.Join.ControlPlane == nil {
+		return nil, err
+	}
+	return nil, s.prepareControlPlane(limit, r)
 }
 
 // NameTakenError says that another host is the node of this name. A second one would take over its identity.

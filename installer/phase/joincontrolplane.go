@@ -8,10 +8,12 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"kubebundle/installer/cluster"
+	"kubebundle/installer/etcd"
 	"kubebundle/installer/host"
 	"kubebundle/installer/pki"
 	"kubebundle/installer/step"
@@ -114,6 +116,9 @@ func (e *MissingCertsError) Hint() string {
 
 // Plan asks the cluster only for what is not here. Every file is opened before the first one is written.
 func (DownloadCerts) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
+	if s.fetched != nil { // before anything was changed
+		return s.fetched, nil
+	}
 	var missing []manifests.SharedFile
 	var names []string
 	for _, f := range manifests.SharedCertificates(s.Cluster) {
@@ -156,8 +161,69 @@ func (DownloadCerts) Plan(ctx context.Context, s *State, r host.Reader) ([]step.
 		s.shared[f.Path] = plain
 		steps = append(steps, step.File{Path: f.Path, Mode: f.Mode, Data: plain, Secret: f.Mode == 0o600})
 	}
+	s.fetched = steps
 	return steps, nil
 }
+
+// prepareControlPlane finds out, before anything is changed, whether this host can become a further control plane: whether the certificates can be had,
+// and whether the cluster's etcd is whole. What it has fetched and made is what later phases write.
+func (s *State) prepareControlPlane(ctx context.Context, r host.Reader) error {
+	wanted := func(name string) bool { return !Skipped(s.skips(), name) && Chosen(s.Only, name) }
+	if !wanted("control-plane-prepare/download-certs") {
+		return nil
+	}
+	if _, err := (DownloadCerts{}).Plan(ctx, s, r); err != nil {
+		return err
+	}
+	if s.OpenEtcd == nil || s.Cluster.Etcd.External != nil || !wanted(CheckEtcd{}.Name()) || !wanted("control-plane-prepare/certs") || !wanted("control-plane-prepare/kubeconfig") {
+		return nil
+	}
+	if err := s.ensureKubeconfigs(s.Cluster, s.Node, withFiles{r, s.shared}); err != nil {
+		return err
+	}
+	ca, client := s.Certs["etcd-ca"], s.Certs["etcd-healthcheck-client"]
+	if ca == nil || client == nil {
+		return nil
+	}
+	limit, cancel := context.WithTimeout(ctx, membersPatience)
+	defer cancel()
+	for {
+		err := s.membersHealthy(limit, etcd.Config{CA: ca.CertPEM, Cert: client.CertPEM, Key: client.KeyPEM})
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-limit.Done():
+			return errors.Join(ctx.Err(), &EtcdMembersError{Err: err})
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// membersPatience is for what passes by itself: an election, a member that has just started.
+const membersPatience = 25 * time.Second
+
+func (s *State) membersHealthy(ctx context.Context, cfg etcd.Config) error {
+	c, err := s.OpenEtcd(ctx, s.Kubeconfigs["admin"], cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }() // a client
+	return c.Healthy(ctx, manifests.EtcdPeerURL(s.Node))
+}
+
+// EtcdMembersError says that the cluster's etcd cannot take a further member: one more makes a majority of those that are left harder.
+type EtcdMembersError struct{ Err error }
+
+func (e *EtcdMembersError) Error() string {
+	return fmt.Sprintf("join as a control plane: the cluster's etcd is not whole: %v", e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *EtcdMembersError) Unwrap() error { return e.Err }
+
+// Hint says what to do.
+func (*EtcdMembersError) Hint() string { return step.EtcdMembersHint }
 
 // CheckEtcd wants the cluster's etcd whole before a member is added to it.
 type CheckEtcd struct{}
@@ -170,7 +236,7 @@ func (CheckEtcd) Plan(_ context.Context, s *State, _ host.Reader) ([]step.Step, 
 	if s.Cluster.Etcd.External != nil {
 		return nil, nil
 	}
-	return []step.Step{step.EtcdHealthy(s.etcdConn(), s.timeouts().EtcdAPICall)}, nil
+	return []step.Step{step.EtcdHealthy(s.etcdConn(), s.timeouts().EtcdAPICall, manifests.EtcdPeerURL(s.Node))}, nil
 }
 
 // etcdConn is how this node's own credentials reach the cluster's etcd.

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"kubebundle/installer/cluster"
+	"kubebundle/installer/etcd"
 	"kubebundle/installer/host"
 	"kubebundle/installer/pki"
 	"kubebundle/installer/step"
@@ -116,6 +118,36 @@ func TestJoinControlPlaneHasTheSharedCertificates(t *testing.T) {
 		if exists(m, conf) {
 			t.Errorf("%s was made", conf)
 		}
+	}
+}
+
+// unwhole is an etcd with a member that does not answer.
+type unwhole struct{ step.Etcd }
+
+var errNoMember = errors.New("member cp3 at https://10.0.0.3:2379: context deadline exceeded")
+
+func (unwhole) Healthy(context.Context, ...string) error { return errNoMember }
+func (unwhole) Close() error                             { return nil }
+
+// TestJoinControlPlaneLooksFirst: discovery, before which nothing has been changed, finds what stands against a control plane.
+func TestJoinControlPlaneLooksFirst(t *testing.T) {
+	u, m := newUploadingCluster(t, sharedEndpoint), secondHost(t)
+	s := joinState(t, m, u.fakeCluster, u.ca, "--control-plane", "--certificate-key", strings.Repeat("ab", pki.CertificateKeySize)).with(u)
+	if _, err := (Discovery{}).Plan(t.Context(), s, m); !errors.Is(err, pki.ErrWrongKey) {
+		t.Errorf("another key: %v", err)
+	}
+	s = joinState(t, m, u.fakeCluster, u.ca, "--control-plane", "--certificate-key", u.key).with(u)
+	s.OpenEtcd = func(_ context.Context, kubeconfig []byte, cfg etcd.Config) (step.Etcd, error) {
+		if !strings.Contains(string(kubeconfig), "https://10.0.0.1:6443") || len(cfg.Key) == 0 {
+			t.Errorf("etcd is looked for with %s", kubeconfig)
+		}
+		return unwhole{}, nil
+	}
+	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	var members *EtcdMembersError
+	if _, err := (Discovery{}).Plan(short, s, m); !errors.As(err, &members) || !errors.Is(err, errNoMember) || !strings.Contains(members.Hint(), "etcdctl member remove") {
+		t.Errorf("a member that is gone: %v", err)
 	}
 }
 

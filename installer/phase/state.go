@@ -14,8 +14,10 @@ import (
 	"kubebundle/bundle"
 	"kubebundle/installer/cluster"
 	"kubebundle/installer/config"
+	"kubebundle/installer/etcd"
 	"kubebundle/installer/host"
 	"kubebundle/installer/pki"
+	"kubebundle/installer/step"
 	"kubebundle/manifests"
 	"kubebundle/release"
 	cruntime "kubebundle/runtime"
@@ -41,6 +43,9 @@ type State struct {
 	Discovery Discoverer
 	// JoinEnded is what the journal says: the last run on this host was a join with this version, and it came to its end.
 	JoinEnded bool
+	// OpenEtcd opens the cluster's etcd for one that wants to become a control plane, with credentials that are not on this host yet: an administrator's
+	// kubeconfig, which says where the members are, and the rest of cfg. nil where plans do not ask.
+	OpenEtcd func(ctx context.Context, kubeconfig []byte, cfg etcd.Config) (step.Etcd, error)
 	// Progress tells the user what a plan waits for. The engine sets it; nil means that nobody listens.
 	Progress func(text string)
 	// Runtime opens the container runtime of the node. Plans only look at it.
@@ -76,6 +81,7 @@ type State struct {
 	patched map[string][]patch
 	restart []string          // static pods whose certificates were renewed
 	shared  map[string][]byte // certificates that a further control plane has fetched, by path
+	fetched []step.Step       // which write them
 	restore *restorePlan      // of an etcd snapshot
 	member  bool              // this host has joined already: the cluster was not asked, and what follows from its answers is in place
 

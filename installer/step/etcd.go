@@ -16,7 +16,7 @@ type Etcd interface {
 	Add(ctx context.Context, peerURL string, learner bool) error
 	Promote(ctx context.Context, peerURL string) error
 	Remove(ctx context.Context, peerURL string) error
-	Healthy(ctx context.Context) error
+	Healthy(ctx context.Context, coming ...string) error
 	Close() error
 }
 
@@ -26,14 +26,17 @@ type EtcdConn struct {
 	Endpoints                 []string
 }
 
+// EtcdMembersHint says what to do about a member that is not healthy.
+const EtcdMembersHint = "kubectl -n kube-system get pods -l component=etcd; a member that is gone for good is taken out with: ./install reset on its node, or etcdctl member remove"
+
 // EtcdHealthy waits until every member of the cluster's etcd is healthy: a further member must not join a cluster that is about to lose
-// its quorum.
-func EtcdHealthy(conn EtcdConn, timeout time.Duration) Await {
+// its quorum. One that has been announced but has not started is no obstacle if it is to be reached at one of coming.
+func EtcdHealthy(conn EtcdConn, timeout time.Duration, coming ...string) Await {
 	return Await{
 		What: "every etcd member to be healthy", Timeout: timeout, Interval: time.Second,
-		Hint: "kubectl -n kube-system get pods -l component=etcd; a member that is gone for good is taken out with: ./install reset on its node, or etcdctl member remove",
+		Hint: EtcdMembersHint,
 		Check: func(ctx context.Context, t *Target) error {
-			return withEtcd(ctx, t, conn, func(c Etcd) error { return c.Healthy(ctx) })
+			return withEtcd(ctx, t, conn, func(c Etcd) error { return c.Healthy(ctx, coming...) })
 		},
 	}
 }

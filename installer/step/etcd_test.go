@@ -59,8 +59,8 @@ func (f *fakeEtcd) Remove(_ context.Context, peer string) error {
 	return nil
 }
 
-func (f *fakeEtcd) Healthy(context.Context) error { return f.fail["healthy"] }
-func (f *fakeEtcd) Close() error                  { return nil }
+func (f *fakeEtcd) Healthy(context.Context, ...string) error { return f.fail["healthy"] }
+func (f *fakeEtcd) Close() error                             { return nil }
 
 const (
 	etcdManifest = "/etc/kubernetes/manifests/etcd.yaml"
