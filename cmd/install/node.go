@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -199,6 +200,7 @@ func (a *app) state(n *node, configureRuntime bool) *phase.State {
 	return &phase.State{
 		Bundle: n.bundle, Release: n.release, Facts: n.facts, Now: time.Now(), Rand: rand.Reader, Log: a.logger(),
 		Runtime: n.target.Runtime, EtcdVersion: etcdVersion, Environ: a.environ, ConfigureRuntime: configureRuntime,
+		OpenEtcd: openEtcdFor,
 	}
 }
 
@@ -233,6 +235,15 @@ func (n *node) environment(init bool) config.Environment {
 	if init {
 		e.KubernetesVersion = n.bundle.Contract().KubernetesVersion
 		e.ImageRepository = repositoryOf(n.bundle.Contract())
+	}
+	return e
+}
+
+// standing lets a host that has a control plane keep its address: beside it there may be the virtual IP by now, and those of a pod network.
+func (a *app) standing(e config.Environment) config.Environment {
+	has := phase.Advertised(a.host)
+	if e.DefaultRouteIP == nil && slices.ContainsFunc(e.Addresses, func(n net.IPNet) bool { return n.IP.Equal(has) }) {
+		e.DefaultRouteIP = has
 	}
 	return e
 }

@@ -129,7 +129,7 @@ func (a *app) loadInit(ctx context.Context, f *config.InitFlags) (*node, *config
 	if err != nil {
 		return nil, nil, err
 	}
-	cfg, err := config.LoadInit(f, readFile, n.environment(true))
+	cfg, err := config.LoadInit(f, readFile, a.standing(n.environment(true)))
 	if err != nil {
 		n.close()
 		return nil, nil, err
