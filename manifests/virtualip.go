@@ -108,9 +108,9 @@ func (n *Node) apiServer() string {
 	return net.JoinHostPort(n.AdvertiseAddress.String(), strconv.Itoa(n.BindPort))
 }
 
-// haproxyConfig checks the API servers as clients see them: with their certificates. Whoever asks without a name is told 401 or 403 where
-// anonymous requests are switched off; that is an answer too. An API server that has just begun to listen says 403 as well, until it has read who
-// may do what: it has to answer twice, and gets few connections at first.
+// haproxyConfig checks the API servers as clients see them: with their certificates. Whoever asks without a name is told 401 where
+// anonymous requests are switched off; that is an answer too. 403 is none: an API server that has just begun to listen says so to everybody until it
+// has read who may do what.
 //
 // A connection that one API server refuses, or does not take in time, goes to another one before the client hears of it. Between the end of an API
 // server and the check that finds it this is all that helps.
@@ -145,7 +145,7 @@ frontend kube-apiserver
 backend kube-apiserver
     balance roundrobin
     option httpchk GET %s
-    http-check expect rstatus ^(200|401|403)$
+    http-check expect rstatus ^(200|401)$
     default-server check check-ssl verify required ca-file %s inter 1s fastinter 500ms fall 2 rise 2 slowstart 5s on-marked-down shutdown-sessions
 `, v.Address, bind, v.Port, c.health(), c.pki("ca.crt"))
 	fmt.Fprintf(&b, "    server %s %s\n", n.Name, n.apiServer())
@@ -199,7 +199,7 @@ vrrp_script apiserver {
 vrrp_script staying {
     script "%[7]s"
     interval 1
-    timeout 3
+    timeout 10
     weight -50
     fall 1
     rise 1
@@ -230,7 +230,7 @@ func checkAPIServer(c *Cluster, n *Node, v *VirtualIP) []byte {
 	return fmt.Appendf(nil, `#!/bin/sh
 # Written by install: may this node hold the virtual IP? Only if an API server answers through its HAProxy.
 code=$(curl -s -o /dev/null -w '%%{http_code}' --max-time 2 --cacert %s --connect-to ::%s https://%s%s)
-case $code in 200|401|403) exit 0 ;; esac
+case $code in 200|401) exit 0 ;; esac
 exit 1
 `, c.pki("ca.crt"), net.JoinHostPort(n.AdvertiseAddress.String(), strconv.Itoa(v.Port)), v.Endpoint(), c.health())
 }
