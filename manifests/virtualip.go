@@ -188,10 +188,11 @@ global_defs {
     enable_script_security
 }
 
+# That the holder is gone is told by its silence. This is for one whose HAProxy is; a busy host must not be taken for it.
 vrrp_script apiserver {
     script "%[3]s"
-    interval 1
-    timeout 3
+    interval 2
+    timeout 6
     fall 3
     rise 1
 }
@@ -229,7 +230,7 @@ vrrp_instance kubernetes {
 func checkAPIServer(c *Cluster, n *Node, v *VirtualIP) []byte {
 	return fmt.Appendf(nil, `#!/bin/sh
 # Written by install: may this node hold the virtual IP? Only if an API server answers through its HAProxy.
-code=$(curl -s -o /dev/null -w '%%{http_code}' --max-time 2 --cacert %s --connect-to ::%s https://%s%s)
+code=$(curl -s -o /dev/null -w '%%{http_code}' --max-time 5 --cacert %s --connect-to ::%s https://%s%s)
 case $code in 200|401) exit 0 ;; esac
 exit 1
 `, c.pki("ca.crt"), net.JoinHostPort(n.AdvertiseAddress.String(), strconv.Itoa(v.Port)), v.Endpoint(), c.health())
