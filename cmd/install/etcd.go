@@ -29,7 +29,8 @@ func (a *app) openEtcd(ctx context.Context, t *step.Target, conn step.EtcdConn) 
 		}
 		return openMembers(ctx, api, cfg)
 	}
-	return dialEtcd(cfg)
+	c, _, err := dialEtcd(cfg)
+	return c, err
 }
 
 // openEtcdFor does the same with credentials that are in memory only.
@@ -41,20 +42,32 @@ func openEtcdFor(ctx context.Context, kubeconfig []byte, cfg etcd.Config) (step.
 	return openMembers(ctx, api, cfg)
 }
 
-func openMembers(ctx context.Context, api *cluster.Client, cfg etcd.Config) (c step.Etcd, err error) {
+// openMembers reaches the members whose pods the API shows, and those that they name: the pod of one that has just joined is not shown yet.
+func openMembers(ctx context.Context, api *cluster.Client, cfg etcd.Config) (step.Etcd, error) {
+	var err error
 	if cfg.Endpoints, err = api.EtcdEndpoints(ctx); err != nil {
 		return nil, err
 	}
-	return dialEtcd(cfg)
-}
-
-func dialEtcd(cfg etcd.Config) (step.Etcd, error) {
-	cfg.Dial = cluster.NewDialer(cfg.Endpoints...).DialContext
-	c, err := etcd.Open(cfg)
+	c, d, err := dialEtcd(cfg)
 	if err != nil {
-		return nil, err // not c: a nil pointer in an interface is not nil
+		return nil, err
+	}
+	if members, err := c.Members(ctx); err == nil { // else the caller hears of it
+		for _, m := range members {
+			d.Allow(m.ClientURLs...)
+		}
 	}
 	return c, nil
+}
+
+func dialEtcd(cfg etcd.Config) (step.Etcd, *cluster.Dialer, error) {
+	d := cluster.NewDialer(cfg.Endpoints...)
+	cfg.Dial = d.DialContext
+	c, err := etcd.Open(cfg)
+	if err != nil {
+		return nil, nil, err // not c: a nil pointer in an interface is not nil
+	}
+	return c, d, nil
 }
 
 // etcdVersion asks an etcd that the configuration names.

@@ -201,7 +201,7 @@ func (s *State) prepareControlPlane(ctx context.Context, r host.Reader) error {
 }
 
 // membersPatience is for what passes by itself: an election, a member that has just started.
-const membersPatience = 12 * time.Second
+const membersPatience = 25 * time.Second
 
 func (s *State) membersHealthy(ctx context.Context, cfg etcd.Config) error {
 	c, err := s.OpenEtcd(ctx, s.Kubeconfigs["admin"], cfg)
