@@ -4,46 +4,51 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 	"os/signal"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"kubebundle/test/e2e/suite"
 	"kubebundle/test/e2e/suitekubeadm"
+	"kubebundle/test/lab/clusters"
 	"kubebundle/test/lab/hosts"
 )
 
-var shared *suite.Suite
+// nextVersion is what the cluster is upgraded to.
+const nextVersion = "v1.35.4"
+
+var (
+	shared *suite.Suite
+	newer  clusters.Bundle // of nextVersion
+)
 
 // TestMain runs nothing unless KUBEBUNDLE_E2E=1 asks for it; then everything that is missing is a failure, never a skip.
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
 	if os.Getenv("KUBEBUNDLE_E2E") != "1" {
-		fmt.Println("the tests of a highly available cluster are off; KUBEBUNDLE_E2E=1 turns them on (root, three hosts, about five minutes)")
+		fmt.Println("the tests of a highly available cluster are off; KUBEBUNDLE_E2E=1 turns them on (root, three hosts, about ten minutes)")
 		return 0
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()
 	var err error
-	shared, err = suite.SetupWith(ctx, slog.New(slog.NewTextHandler(os.Stderr, nil)), suite.Options{ControlPlanes: 3, VIP: true})
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	shared, err = suite.SetupWith(ctx, log, suite.Options{ControlPlanes: 3, VIP: true})
 	if shared != nil {
 		defer func() {
 			if err := shared.Close(context.WithoutCancel(ctx)); err != nil {
 				fmt.Fprintln(os.Stderr, "take the lab down:", err)
 			}
 		}()
+	}
+	if err == nil {
+		err = carryNewer(ctx, log)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "make the cluster:", err)
@@ -55,7 +60,32 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// TestHA looks at the cluster, then takes a control plane from it.
+// carryNewer brings the bundle of the next version to all hosts.
+func carryNewer(ctx context.Context, log *slog.Logger) error {
+	if os.Getenv("HA_SAME") != "" {
+		newer = shared.Bundle
+		return nil
+	}
+	e, err := clusters.NewEnv(ctx, nextVersion, log)
+	if err != nil {
+		return err
+	}
+	e.VirtualIP = true
+	if err := e.Upstream.AddVirtualIP(ctx); err != nil {
+		return err
+	}
+	if newer, err = e.BuildBundle(ctx, shared.Programs); err != nil {
+		return err
+	}
+	for _, h := range shared.Cluster.Hosts {
+		if err := newer.Carry(ctx, h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestHA is all of it, in the order in which one cluster can show it.
 func TestHA(t *testing.T) {
 	s := shared
 	for _, b := range []struct {
@@ -64,9 +94,17 @@ func TestHA(t *testing.T) {
 	}{
 		{"suitekubeadm", suitekubeadm.Test},
 		{"endpoint", endpoint},
+		{"reset", leaveAndReturn},
+		{"upgrade", upgrade},
+		{"restore", restore},
 		{"powercut", powercut},
 	} {
-		if !t.Run(b.name, func(t *testing.T) { b.test(t, s) }) {
+		ok := t.Run(b.name, func(t *testing.T) {
+			start := time.Now()
+			b.test(t, s)
+			t.Logf("%s took %v", b.name, time.Since(start).Round(time.Second))
+		})
+		if !ok {
 			t.Log(s.Report(context.WithoutCancel(t.Context())))
 		}
 	}
@@ -118,7 +156,7 @@ const patience = 20 * time.Second
 
 // powercut: a client writes all the time while the holder of the address loses its power.
 func powercut(t *testing.T, s *suite.Suite) {
-	w := startWriter(t, s.Cluster.Kubeconfig)
+	w := startClient(t, s, "powercut", 2*time.Second)
 	time.Sleep(3 * time.Second)
 	victim := holder(t, s)
 	if victim == nil {
@@ -135,20 +173,12 @@ func powercut(t *testing.T, s *suite.Suite) {
 		return nil
 	})
 	time.Sleep(5 * time.Second)
-	acknowledged, longest := w.stop()
-	t.Logf("without %s, which held the address: longest time without a write %v, %d writes acknowledged", victim.Name, longest.Round(100*time.Millisecond), len(acknowledged))
-	if longest > patience {
-		t.Errorf("no write for %v, want at most %v", longest, patience)
+	w.stop()
+	t.Logf("MEASURED without %s, which held the address: longest time without a write %v, %d writes acknowledged", victim.Name, w.longest.Round(100*time.Millisecond), len(w.names))
+	if w.longest > patience {
+		t.Errorf("no write for %v, want at most %v", w.longest, patience)
 	}
-	there := map[string]bool{}
-	for _, cm := range suite.Get[corev1.ConfigMapList](t, s, "configmaps", "-n", "default", "-l", "writer=ha").Items {
-		there[cm.Name] = true
-	}
-	for _, name := range acknowledged {
-		if !there[name] {
-			t.Errorf("ConfigMap %s was acknowledged and is not there", name)
-		}
-	}
+	w.kept(t, s)
 	if err := victim.Reboot(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -158,71 +188,4 @@ func powercut(t *testing.T, s *suite.Suite) {
 	if holder(t, s) == nil {
 		t.Error("nobody holds the address after the host has come back")
 	}
-}
-
-// writer makes ConfigMaps, one after the other, and notes which were acknowledged and when.
-type writer struct {
-	cancel context.CancelFunc
-	done   chan struct{}
-
-	mu      sync.Mutex
-	names   []string
-	last    time.Time
-	longest time.Duration
-	err     error // the last one
-}
-
-func startWriter(t *testing.T, kubeconfig string) *writer {
-	t.Helper()
-	conf, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tls, err := rest.TLSConfigFor(conf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// A connection for each write: one that hangs, which a client keeps for a while, is not what is measured.
-	hc := &http.Client{Transport: &http.Transport{TLSClientConfig: tls, DisableKeepAlives: true}, Timeout: 2 * time.Second}
-	client, err := kubernetes.NewForConfigAndClient(conf, hc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	w := &writer{cancel: cancel, done: make(chan struct{}), last: time.Now()}
-	go func() {
-		defer close(w.done)
-		for i := 0; ctx.Err() == nil; i++ {
-			name := fmt.Sprintf("ha-%d", i)
-			cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"writer": "ha"}}}
-			_, err := client.CoreV1().ConfigMaps("default").Create(ctx, cm, metav1.CreateOptions{})
-			w.note(name, err)
-			time.Sleep(100 * time.Millisecond)
-		}
-	}()
-	return w
-}
-
-func (w *writer) note(name string, err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if err != nil {
-		w.err = err
-		return
-	}
-	w.names = append(w.names, name)
-	w.longest = max(w.longest, time.Since(w.last))
-	w.last = time.Now()
-}
-
-func (w *writer) lastWrite() (time.Time, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.last, w.err
-}
-
-func (w *writer) stop() (acknowledged []string, longest time.Duration) {
-	w.cancel()
-	<-w.done
-	return w.names, w.longest
 }
