@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -252,8 +253,11 @@ type noPods struct{}
 
 func (noPods) PodSandboxes(context.Context) ([]string, error)      { return nil, nil }
 func (noPods) RemovePodSandbox(_ context.Context, id string) error { return errors.New("no pod " + id) }
-func (noPods) Close() error                                        { return nil }
-func openNoPods(context.Context, string) (step.CRI, error)         { return noPods{}, nil }
+func (noPods) EndPod(context.Context, string, string, time.Duration) error {
+	return nil
+}
+func (noPods) Close() error                                { return nil }
+func openNoPods(context.Context, string) (step.CRI, error) { return noPods{}, nil }
 func resetter(h host.Host, j *installer.Journal) *installer.Reset {
 	return &installer.Reset{Config: &config.Reset{Force: true}, Target: &step.Target{Host: h, CRI: openNoPods}, Journal: j}
 }

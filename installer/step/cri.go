@@ -17,11 +17,14 @@ import (
 	"kubebundle/runtime/open"
 )
 
-// CRI is what reset needs from a container runtime: its pods.
+// CRI is what reset, and whoever exchanges static pods, need from a container runtime: its pods.
 type CRI interface {
 	PodSandboxes(ctx context.Context) (ids []string, err error)
 	// RemovePodSandbox stops and removes a pod with its containers.
 	RemovePodSandbox(ctx context.Context, id string) error
+	// EndPod stops a pod, named as the kubelet names it: its programs get some time to end, then they are killed. What is left of it is the kubelet's
+	// to remove. A pod that is not there has ended.
+	EndPod(ctx context.Context, namespace, name string, grace time.Duration) error
 	Close() error
 }
 
@@ -36,23 +39,24 @@ func IsDockershim(socket string) bool { return path.Base(socket) == path.Base(op
 
 func (s RemoveContainers) String() string { return "remove the containers of all pods at " + s.Socket }
 
-func (s RemoveContainers) open(ctx context.Context, t *Target) (CRI, error) {
+// openCRI opens what drives the pods of a kubelet with this socket.
+func openCRI(ctx context.Context, t *Target, socket string) (CRI, error) {
 	if t.CRI != nil {
-		return t.CRI(ctx, s.Socket)
+		return t.CRI(ctx, socket)
 	}
-	if IsDockershim(s.Socket) {
+	if IsDockershim(socket) {
 		r, err := docker.New(ctx, docker.DefaultSocket, docker.Options{Logger: t.Log})
 		if err != nil {
 			return nil, err
 		}
 		return r, nil
 	}
-	return dialCRI(s.Socket)
+	return dialCRI(socket)
 }
 
 // Satisfied if the runtime has no pods.
 func (s RemoveContainers) Satisfied(ctx context.Context, t *Target) (bool, error) {
-	c, err := s.open(ctx, t)
+	c, err := openCRI(ctx, t, s.Socket)
 	if err != nil {
 		return false, err
 	}
@@ -70,7 +74,7 @@ const (
 
 // Apply removes them and goes on after an error.
 func (s RemoveContainers) Apply(ctx context.Context, t *Target) error {
-	c, err := s.open(ctx, t)
+	c, err := openCRI(ctx, t, s.Socket)
 	if err != nil {
 		return err
 	}
@@ -148,6 +152,55 @@ func (c *grpcCRI) RemovePodSandbox(ctx context.Context, id string) error {
 	_, err := c.rs.RemovePodSandbox(ctx, &criv1.RemovePodSandboxRequest{PodSandboxId: id})
 	if status.Code(err) == codes.NotFound {
 		return nil
+	}
+	return err
+}
+
+// Labels that the kubelet gives its pods (k8s.io/kubelet/pkg/types, since v1.3).
+const (
+	podNameLabel      = "io.kubernetes.pod.name"
+	podNamespaceLabel = "io.kubernetes.pod.namespace"
+)
+
+// EndPod stops the containers first: containerd gives none of them any time when it is told to stop their sandbox.
+func (c *grpcCRI) EndPod(ctx context.Context, namespace, name string, grace time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, grace+criStopTimeout)
+	defer cancel()
+	pods := &criv1.ListPodSandboxResponse{}
+	err := c.call(ctx, "ListPodSandbox", &criv1.ListPodSandboxRequest{Filter: &criv1.PodSandboxFilter{
+		State:         &criv1.PodSandboxStateValue{State: criv1.PodSandboxState_SANDBOX_READY},
+		LabelSelector: map[string]string{podNamespaceLabel: namespace, podNameLabel: name},
+	}}, pods)
+	if err != nil {
+		return err
+	}
+	for _, p := range pods.Items {
+		ctrs := &criv1.ListContainersResponse{}
+		if err := c.call(ctx, "ListContainers", &criv1.ListContainersRequest{Filter: &criv1.ContainerFilter{PodSandboxId: p.Id}}, ctrs); err != nil {
+			return err
+		}
+		for _, ctr := range ctrs.Containers {
+			if ctr.State == criv1.ContainerState_CONTAINER_EXITED {
+				continue
+			}
+			stop := &criv1.StopContainerRequest{ContainerId: ctr.Id, Timeout: int64(max(grace, time.Second).Seconds())}
+			if err := c.call(ctx, "StopContainer", stop, &criv1.StopContainerResponse{}); err != nil && status.Code(err) != codes.NotFound {
+				return err
+			}
+		}
+		err := c.call(ctx, "StopPodSandbox", &criv1.StopPodSandboxRequest{PodSandboxId: p.Id}, &criv1.StopPodSandboxResponse{})
+		if err != nil && status.Code(err) != codes.NotFound {
+			return err
+		}
+	}
+	return nil
+}
+
+// call knows that v1alpha2, which is all that old runtimes speak, has the same messages on the wire.
+func (c *grpcCRI) call(ctx context.Context, method string, in, out any) error {
+	err := c.conn.Invoke(ctx, "/runtime.v1.RuntimeService/"+method, in, out)
+	if status.Code(err) == codes.Unimplemented {
+		return c.conn.Invoke(ctx, "/runtime.v1alpha2.RuntimeService/"+method, in, out)
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -45,6 +46,42 @@ func TestPods(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"c1", "sandbox1"}, removed); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A pod is ended with the time that was given, its sandbox last; what has gone meanwhile, and what has ended, is no error.
+func TestEndPod(t *testing.T) {
+	var stopped []string
+	r := fake(t, map[string]http.HandlerFunc{
+		"GET /v1.52/containers/json": func(w http.ResponseWriter, req *http.Request) {
+			list := []map[string]string{}
+			switch req.URL.Query().Get("filters") {
+			case `{"label":["io.kubernetes.docker.type=podsandbox","io.kubernetes.pod.namespace=kube-system","io.kubernetes.pod.name=etcd-cp1"]}`:
+				list = append(list, map[string]string{"Id": "sandbox1"})
+			case `{"label":["io.kubernetes.sandbox.id=sandbox1"]}`:
+				list = append(list, map[string]string{"Id": "c1"}, map[string]string{"Id": "ended"}, map[string]string{"Id": "gone"})
+			}
+			answer(w, list)
+		},
+		"POST /v1.52/containers/{id}/stop": func(w http.ResponseWriter, req *http.Request) {
+			switch id := req.PathValue("id"); id {
+			case "gone":
+				w.WriteHeader(http.StatusNotFound)
+			case "ended":
+				w.WriteHeader(http.StatusNotModified)
+			default:
+				stopped = append(stopped, id+" "+req.URL.Query().Get("t"))
+				w.WriteHeader(http.StatusNoContent)
+			}
+		},
+	})
+	for _, pod := range []string{"etcd-cp1", "nobody"} {
+		if err := r.EndPod(t.Context(), "kube-system", pod, 5*time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{"c1 5", "sandbox1 5"}, stopped); diff != "" {
 		t.Error(diff)
 	}
 }
