@@ -17,7 +17,7 @@ func RestoreEtcd(r phase.RestoreEtcd) []phase.Phase { return phase.RestoreEtcdPh
 // RenewTimer is `install certs renew --timer`.
 func RenewTimer(p phase.RenewTimer) []phase.Phase { return []phase.Phase{p} }
 
-// RenewCerts is `install certs renew`: new certificates, then the pods that read them.
-func RenewCerts(r phase.RenewCerts) []phase.Phase {
-	return []phase.Phase{r, phase.RestartStaticPods{CertDir: r.CertDir}}
+// RenewCerts is `install certs renew`: new certificates, then the pods that read them. criSocket is the runtime of this node.
+func RenewCerts(r phase.RenewCerts, criSocket string) []phase.Phase {
+	return []phase.Phase{r, phase.RestartStaticPods{CertDir: r.CertDir, CRISocket: criSocket}}
 }

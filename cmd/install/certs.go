@@ -159,8 +159,8 @@ func (a *app) certsRenew() *cobra.Command {
 		},
 		ValidArgs: append([]string{"all"}, phase.RenewableNames()...),
 		Long: "Renew certificates: same names, same usages, new keys, signed by the CAs on this host. The API server need not run.\n\n" +
-			"Then the static pods that read them are started anew, one after the other, each when the one before is Ready. On a cluster of one\n" +
-			"control plane the API is away for a part of that time, about a minute each. A copy of admin.conf (~/.kube/config) is to be copied again.\n\n" +
+			"Then the static pods that read them are started anew together, while the kubelet is stopped. On a cluster of one control plane the API is\n" +
+			"away for some seconds. A copy of admin.conf (~/.kube/config) is to be copied again.\n\n" +
 			"With --timer nothing is renewed now: the node looks every day and renews what ends within a month (--within), or within a third of the\n" +
 			"certificates' life if that is less, with a copy of this program that it keeps. --timer=off takes that away, and so does reset.\n\n" +
 			"Names: all, " + strings.Join(phase.RenewableNames(), ", "),
@@ -178,7 +178,7 @@ func (a *app) certsRenew() *cobra.Command {
 			if timer != "" {
 				return a.renewTimer(cmd.Context(), p, timer, dryRun)
 			}
-			return a.tend(cmd.Context(), "certs renew", installer.RenewCerts(p), dryRun)
+			return a.tend(cmd.Context(), "certs renew", installer.RenewCerts(p, installer.NodeCRISocket(a.host)), dryRun)
 		},
 	}
 	certDirFlag(cmd, &p.CertDir)

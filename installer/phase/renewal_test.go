@@ -25,6 +25,7 @@ func initialised(t *testing.T) *host.Memory {
 	s := initState(t, m, goodRuntime())
 	steps, _ := planAll(t, []Phase{Certs{}, Kubeconfig{}, Etcd{}, ControlPlane{}}, s, m)
 	applyFiles(t, m, steps, countSteps(steps))
+	installUnits(t, m, s)
 	return m
 }
 
@@ -44,6 +45,12 @@ func renew(t *testing.T, m *host.Memory, now time.Time, p RenewCerts, most int) 
 	restart, err := RestartStaticPods{CertDir: testPKI}.Plan(t.Context(), s, m)
 	if err != nil {
 		t.Fatal(err)
+	}
+	restart = parts(restart)
+	for i, st := range restart {
+		if tended, ok := st.(step.Tended); ok {
+			restart[i] = tended.Step
+		}
 	}
 	applyFiles(t, m, restart, most-countSteps(steps))
 	return append(steps, restart...)

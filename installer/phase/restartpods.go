@@ -22,10 +22,13 @@ import (
 	"kubebundle/manifests"
 )
 
-// RestartStaticPods starts those components anew whose certificates were renewed, one after the other, each when the one before is Ready.
-// It changes an annotation of the manifest, which any kubelet of any version with any runtime answers by a graceful end and a new start; it
-// is one atomic write, and tells from the outside whether it was done.
-type RestartStaticPods struct{ CertDir string }
+// RestartStaticPods starts those components anew whose certificates were renewed, all in one, and waits for each. It changes an annotation of their
+// manifests, which makes the kubelet of any version start another pod, and tells from the outside whether it was done. The pods that ran are ended
+// while the kubelet is stopped: a kubelet that ends them itself takes half a minute for each.
+type RestartStaticPods struct {
+	CertDir   string
+	CRISocket string // unix:///run/containerd/containerd.sock
+}
 
 // Name is ours.
 func (RestartStaticPods) Name() string { return "restart-static-pods" }
@@ -42,7 +45,9 @@ func (p RestartStaticPods) Plan(_ context.Context, s *State, r host.Reader) ([]s
 	if err != nil {
 		return nil, err
 	}
-	var steps []step.Step
+	ex := step.Exchange{Unit: kubeletRuns()}
+	var restart []string
+	var gates []step.Step
 	for _, comp := range restartOrder() {
 		if !slices.Contains(s.restart, comp) {
 			continue
@@ -66,10 +71,15 @@ func (p RestartStaticPods) Plan(_ context.Context, s *State, r host.Reader) ([]s
 		if err != nil {
 			return nil, err
 		}
-		steps = append(steps,
-			step.File{Path: file, Mode: fi.Mode().Perm(), Data: data},
-			podRuns(node, comp, sum, s.timeouts().ControlPlaneComponentHealthCheck))
+		restart = append(restart, comp)
+		ex.Change = append(ex.Change, step.Tended{Step: step.File{Path: file, Mode: fi.Mode().Perm(), Data: data}})
+		gates = append(gates, podRuns(node, comp, sum, s.timeouts().ControlPlaneComponentHealthCheck))
 	}
+	if len(restart) == 0 {
+		return []step.Step{step.Remove{Path: pendingRenewal, Why: "nothing is left to start anew"}}, nil
+	}
+	ex.End = endStaticPods(p.CRISocket, node, restart)
+	steps := append([]step.Step{ex}, gates...)
 	return append(steps, step.Remove{Path: pendingRenewal, Why: "nothing is left to start anew"}), nil
 }
 

@@ -52,6 +52,8 @@ type Upgrade struct {
 	from         *version.Version // what this node is
 	pending      *pendingUpgrade  // an upgrade that was begun and has not ended; nil where none was
 	resumed      bool             // by an earlier run
+	begun        bool             // which has begun to exchange what runs
+	stopped      bool             // and has left the kubelet down
 	docs         clusterDocs
 	starts       map[string]int // of the static pods' containers before the upgrade, see pendingUpgrade
 	registration config.NodeRegistration
@@ -68,17 +70,14 @@ func UpgradePhases() []Phase {
 		UpgradeBackup{},
 		IncludeFiles{},
 		UpgradeCerts{},
+		UpgradeDrain{},
 		LeaveVirtualIP{},
 		UpgradeVirtualIP{},
-		upgradeComponent{release.Etcd},
-		upgradeComponent{release.APIServer},
-		upgradeComponent{release.ControllerManager},
-		upgradeComponent{release.Scheduler},
+		UpgradeControlPlane{},
 		UpgradeConfig{},
 		UpgradeRights{},
 		upgradeAddon{CoreDNS{}},
 		upgradeAddon{KubeProxy{}},
-		UpgradeDrain{},
 		UpgradeKubelet{},
 		SettleControlPlane{},
 		ReturnVirtualIP{},
@@ -119,12 +118,16 @@ const (
 // pendingUpgrade says that an upgrade has begun, and how the way back goes. It is written when everything that the way back needs is there, and
 // removed when the upgrade or the way back has ended.
 type pendingUpgrade struct {
-	From         string     `json:"from"`
-	To           string     `json:"to"`
-	Node         string     `json:"node"`
-	ControlPlane bool       `json:"controlPlane,omitempty"`
-	Schedulable  bool       `json:"schedulable"`
-	Files        []keptFile `json:"files"`
+	From         string `json:"from"`
+	To           string `json:"to"`
+	Node         string `json:"node"`
+	ControlPlane bool   `json:"controlPlane,omitempty"`
+	Schedulable  bool   `json:"schedulable"`
+	// Only says that no other node has an API server, Kubelet which one this node had, and CRISocket what runs its pods.
+	Only      bool       `json:"onlyControlPlane,omitempty"`
+	Kubelet   string     `json:"kubelet,omitempty"`
+	CRISocket string     `json:"criSocket,omitempty"`
+	Files     []keptFile `json:"files"`
 	// Starts counts the starts of each static pod's container before the upgrade, by the folder of its logs: what comes on top is the new one's.
 	Starts map[string]int `json:"starts,omitempty"`
 }
@@ -182,7 +185,7 @@ func (*CutOffError) Error() string {
 // Hint says how to finish it.
 func (*CutOffError) Hint() string { return "first: ./install upgrade rollback" }
 
-// HasControlPlane reports whether this host runs static pods of a control plane. In the midst of an upgrade the API server's may be away.
+// HasControlPlane reports whether this host runs static pods of a control plane.
 func HasControlPlane(r host.Reader) bool {
 	if p, err := readPendingUpgrade(r); err == nil && p != nil {
 		return p.ControlPlane
@@ -211,6 +214,9 @@ func (u *Upgrade) look(ctx context.Context, s *State, r host.Reader) error {
 	}
 	if exists(r, restoreMark) {
 		return &CutOffError{}
+	}
+	if err := u.readBegun(ctx, r); err != nil {
+		return err
 	}
 	u.controlPlane = HasControlPlane(r)
 	if u.controlPlane {

@@ -165,6 +165,56 @@ func TestUpgradePlan(t *testing.T) {
 	golden(t, "upgrade-v1.34.4-v1.35.4.txt", text)
 }
 
+// TestUpgradeOfOneOfSeveral: with other control planes the kubelet comes last, since it may meet an API server of the old version until then; and it
+// starts the static pods anew once more.
+func TestUpgradeOfOneOfSeveral(t *testing.T) {
+	m, srv := upgradable(t)
+	other := srv.Get(kubeSystem + "pods/kube-apiserver-node1")
+	other["metadata"].(clustertest.Object)["name"] = "kube-apiserver-node2"
+	srv.Put(kubeSystem+"pods/kube-apiserver-node2", other)
+	addNode(t, srv, "node2", testVersion, "registry.k8s.io/kube-proxy:v1.35.4", "registry.k8s.io/coredns/coredns:v1.13.1")
+	_, text := planAll(t, UpgradePhases(), upgradeState(t, srv, upgradeTo), m)
+	golden(t, "upgrade-ha-v1.34.4-v1.35.4.txt", text)
+}
+
+// TestUpgradeCutOffInTheExchange: the API may be away then, so it is not asked before the static pods are exchanged; and what was left is ended, though
+// all files are the new ones.
+func TestUpgradeCutOffInTheExchange(t *testing.T) {
+	m, srv := upgradable(t)
+	applyUpgrade(t, m, srv, 1000)
+	s := upgradeState(t, srv, upgradeTo)
+	write(t, m, pendingFile, `{"from":"v1.34.4","to":"v1.35.4","node":"node1","controlPlane":true,"onlyControlPlane":true,"schedulable":true}`)
+	if err := m.Stop(t.Context(), kubeletUnit); err != nil {
+		t.Fatal(err)
+	}
+	srv.Close()
+	for _, p := range UpgradePhases() {
+		steps, err := p.Plan(t.Context(), s, m)
+		if err != nil {
+			t.Fatalf("%s: %v", p.Name(), err)
+		}
+		if p.Name() != (UpgradeControlPlane{}).Name() {
+			continue
+		}
+		ex, ok := steps[0].(step.Exchange)
+		if !ok {
+			t.Fatalf("the first step is %s", steps[0])
+		}
+		if done, err := ex.Satisfied(t.Context(), &step.Target{Host: m}); err != nil || done {
+			t.Errorf("satisfied: %v, %v", done, err)
+		}
+		var ended []string
+		target := &step.Target{Host: m, CRI: func(context.Context, string) (step.CRI, error) { return podEnder{ended: &ended}, nil }}
+		for _, st := range ex.End {
+			applyStep(t, target, st)
+		}
+		if len(ended) != 4 || ended[3] != "etcd-node1" {
+			t.Errorf("ended: %v", ended)
+		}
+		return
+	}
+}
+
 func TestUpgradeOfASingleNodeDoesNotDrain(t *testing.T) {
 	m, srv := upgradable(t)
 	_, text := planAll(t, UpgradePhases(), upgradeState(t, srv, upgradeTo), m)
@@ -297,14 +347,14 @@ func applyUpgrade(t *testing.T, m *host.Memory, srv *clustertest.Server, most in
 	t.Helper()
 	s := upgradeState(t, srv, upgradeTo)
 	api := srv.Client(t)
-	target := &step.Target{Host: m, Cluster: func(context.Context) (*cluster.Client, error) { return api, nil }}
+	target := &step.Target{Host: m, Cluster: func(context.Context) (*cluster.Client, error) { return api, nil }, CRI: noRuntime}
 	n := 0
 	for _, p := range UpgradePhases() {
 		steps, err := p.Plan(t.Context(), s, m)
 		if err != nil {
 			t.Fatalf("after %d steps: %s: %v", n, p.Name(), err)
 		}
-		for _, st := range steps {
+		for _, st := range parts(steps) {
 			if tended, ok := st.(step.Tended); ok {
 				st = tended.Step
 			}
@@ -316,7 +366,7 @@ func applyUpgrade(t *testing.T, m *host.Memory, srv *clustertest.Server, most in
 				if n < most { // the payload is not there
 					write(t, m, "/usr/bin/kubelet", "new kubelet")
 				}
-			case step.File, step.Dir, step.Remove, step.Copies, step.KeepObjects, step.Schedulable, step.Unit, step.Objects:
+			case step.File, step.Dir, step.Remove, step.Copies, step.KeepObjects, step.Schedulable, step.Unit, step.StopUnit, step.EndPods, step.Objects:
 				if n < most {
 					applyStep(t, target, st)
 				}
@@ -330,6 +380,37 @@ func applyUpgrade(t *testing.T, m *host.Memory, srv *clustertest.Server, most in
 	}
 	return n
 }
+
+// parts takes exchanges apart: a run may be cut off between any two of their steps.
+func parts(steps []step.Step) []step.Step {
+	var out []step.Step
+	for _, st := range steps {
+		if ex, ok := st.(step.Exchange); ok {
+			out = append(out, ex.Steps()...)
+		} else {
+			out = append(out, st)
+		}
+	}
+	return out
+}
+
+// podEnder is a runtime that only ends pods, and remembers which.
+type podEnder struct {
+	step.CRI
+
+	ended *[]string
+}
+
+func (p podEnder) EndPod(_ context.Context, _, name string, _ time.Duration) error {
+	if p.ended != nil {
+		*p.ended = append(*p.ended, name)
+	}
+	return nil
+}
+
+func (podEnder) Close() error { return nil }
+
+func noRuntime(context.Context, string) (step.CRI, error) { return podEnder{}, nil }
 
 // applyStep does what the engine does with a step.
 func applyStep(t *testing.T, target *step.Target, st step.Step) {
@@ -381,7 +462,7 @@ func TestUpgradeBack(t *testing.T) {
 func goBack(t *testing.T, m *host.Memory, srv *clustertest.Server) {
 	t.Helper()
 	api := srv.Client(t)
-	target := &step.Target{Host: m, Cluster: func(context.Context) (*cluster.Client, error) { return api, nil }}
+	target := &step.Target{Host: m, Cluster: func(context.Context) (*cluster.Client, error) { return api, nil }, CRI: noRuntime}
 	for _, p := range UpgradeBackPhases() {
 		steps, err := p.Plan(t.Context(), &State{}, m)
 		if err != nil {
@@ -464,7 +545,7 @@ func TestGateGivesUpOnAProgramThatEndsAgainAndAgain(t *testing.T) {
 			t.Errorf("%s, and the gate says %v", why, err)
 		}
 		g.gone = time.Time{}
-		log("new", 2, "")
+		log("new", 2, "") // of a third start, which says nothing yet
 	}
 	g.patient = true
 	if err := g.ending(m); err != nil {

@@ -2,8 +2,10 @@ package phase
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"path"
@@ -24,6 +26,9 @@ import (
 func UpgradeBackPhases() []Phase {
 	out := []Phase{keepLogs{}, putFilesBack{}}
 	for _, p := range RestoreEtcdPhases(RestoreEtcd{File: etcdSnapshot, AnyCluster: true}) {
+		if _, last := p.(startControlPlane); last {
+			out = append(out, startKubeletBack{})
+		}
 		out = append(out, etcdBack{p})
 	}
 	return append(out,
@@ -96,28 +101,31 @@ func (m mayFail) Satisfied(ctx context.Context, t *step.Target) (bool, error) {
 	return ok && err == nil, ctx.Err()
 }
 
-// putFilesBack makes the files what they were.
+// putFilesBack makes the files what they were, while the kubelet is stopped. It ends what the new manifests have started, and leaves the rest to
+// startKubeletBack: where the data of etcd is taken back too, nothing may start before.
 type putFilesBack struct{}
 
 func (putFilesBack) Name() string { return "rollback/files" }
 
-func (putFilesBack) Plan(_ context.Context, _ *State, r host.Reader) ([]step.Step, error) {
+// Plan stops nothing on a node that is as it was: the upgrade did not come so far, or an earlier run has brought it back.
+func (putFilesBack) Plan(ctx context.Context, _ *State, r host.Reader) ([]step.Step, error) {
 	p, err := mustPending(r)
 	if err != nil {
 		return nil, err
 	}
-	copies := step.Copies{What: "what the upgrade replaced back from " + backupDir}
 	var steps []step.Step
 	if grown, err := etcdHasGrown(r); err != nil {
 		return nil, err
 	} else if grown {
 		steps = append(steps, step.File{Path: restoreMark, Mode: 0o600, Data: []byte("etcd\n")})
 	}
-	watch := []string{}
+	same, err := p.isBack(ctx, r)
+	if err != nil || same {
+		return steps, err
+	}
+	steps = append(steps, step.Tended{Step: step.StopUnit{Name: kubeletUnit}})
+	copies := step.Copies{What: "what the upgrade replaced back from " + backupDir}
 	for _, f := range p.Files {
-		if !slices.ContainsFunc([]string{manifestsDir, "/opt/cni", manifests.KeepalivedDir, manifests.HAProxyDir}, func(dir string) bool { return strings.HasPrefix(f.Path, dir+"/") }) {
-			watch = append(watch, f.Path)
-		}
 		if f.Existed {
 			if !exists(r, backupDir+f.Path) {
 				return nil, fmt.Errorf("put back %s: its copy %s is gone", f.Path, backupDir+f.Path)
@@ -127,37 +135,90 @@ func (putFilesBack) Plan(_ context.Context, _ *State, r host.Reader) ([]step.Ste
 		}
 		steps = append(steps, step.Tended{Step: step.Remove{Path: f.Path, Why: "it was not there before"}})
 	}
-	stop, err := stopForEtcd(r)
-	if err != nil {
-		return nil, err
+	steps = append(steps, copies)
+	if p.ControlPlane {
+		ends := restartOrder()
+		if p.Only {
+			ends = append(ends, virtualIPPods(r)...)
+		}
+		for _, st := range endStaticPods(p.CRISocket, p.Node, ends) {
+			steps = append(steps, mayFail{st}) // the kubelet must start, and ends them itself
+		}
 	}
-	steps = append(append(steps, stop...), copies)
-	// The kubelet is restarted if it is the new one, or died of its new configuration.
-	return append(steps, step.Tended{Step: step.Unit{Name: kubeletUnit, Enable: true, Start: true, Files: watch}}), nil
+	return steps, nil
 }
 
-// stopForEtcd stops the API server where etcd is about to restart, for the reason that etcdSteps has.
-func stopForEtcd(r host.Reader) ([]step.Step, error) {
-	if !exists(r, apiServerManifest) {
-		return nil, nil
+// isBack reports whether nothing differs from what was kept, and the kubelet runs.
+func (p *pendingUpgrade) isBack(ctx context.Context, r host.Reader) (bool, error) {
+	st, err := r.UnitState(ctx, kubeletUnit)
+	if err != nil || !st.Active {
+		return false, err
 	}
-	etcd := path.Join(manifestsDir, string(release.Etcd)+".yaml")
-	now, err := r.ReadFile(etcd)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	for _, f := range p.Files {
+		if !f.Existed {
+			if exists(r, f.Path) {
+				return false, nil
+			}
+			continue
+		}
+		same, err := sameFiles(r, f.Path, backupDir+f.Path)
+		if err != nil || !same {
+			return false, err
+		}
 	}
+	return true, nil
+}
+
+// sameFiles compares two files byte for byte; one that is not there is like none.
+func sameFiles(r host.Reader, a, b string) (bool, error) {
+	var sums [2][sha256.Size]byte
+	var sizes [2]int64
+	for i, p := range []string{a, b} {
+		fi, err := r.Stat(p)
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		sizes[i] = fi.Size()
+	}
+	if sizes[0] != sizes[1] {
+		return false, nil
+	}
+	for i, p := range []string{a, b} {
+		f, err := r.Open(p)
+		if err != nil {
+			return false, err
+		}
+		h := sha256.New()
+		_, err = io.Copy(h, f)
+		if err = errors.Join(err, f.Close()); err != nil {
+			return false, fmt.Errorf("read %s: %w", p, err)
+		}
+		sums[i] = [sha256.Size]byte(h.Sum(nil))
+	}
+	return sums[0] == sums[1], nil
+}
+
+// startKubeletBack starts the kubelet, whichever way it went down.
+type startKubeletBack struct{}
+
+func (startKubeletBack) Name() string { return "rollback/kubelet" }
+
+func (startKubeletBack) Plan(_ context.Context, _ *State, r host.Reader) ([]step.Step, error) {
+	p, err := mustPending(r)
 	if err != nil {
 		return nil, err
 	}
-	before, err := r.ReadFile(backupDir + etcd)
-	if err != nil || string(now) == string(before) {
-		return nil, err
+	unit := kubeletRuns()
+	for _, f := range p.Files {
+		others := []string{manifestsDir, "/opt/cni", manifests.KeepalivedDir, manifests.HAProxyDir}
+		if !slices.ContainsFunc(others, func(dir string) bool { return strings.HasPrefix(f.Path, dir+"/") }) {
+			unit.Files = append(unit.Files, f.Path)
+		}
 	}
-	pod, err := readPod(r, apiServerManifest)
-	if err != nil {
-		return nil, err
-	}
-	return stopAPIServer(portOf("//:" + podArg(pod, "secure-port", "6443"))), nil
+	return []step.Step{step.Tended{Step: unit}}, nil
 }
 
 // etcdHasGrown reports whether etcd was started in a newer minor version: what that one has written, the old one may refuse to read.
@@ -251,7 +312,7 @@ func (awaitOld) Plan(_ context.Context, s *State, r host.Reader) ([]step.Step, e
 
 // Advertised is the address that the API server of this host has given the cluster; nil where there is none.
 func Advertised(r host.Reader) net.IP {
-	data, err := r.ReadFile(apiServerManifest)
+	data, err := r.ReadFile(path.Join(manifestsDir, string(release.APIServer)+".yaml"))
 	if err != nil {
 		return nil
 	}

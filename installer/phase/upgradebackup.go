@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"slices"
@@ -45,28 +46,38 @@ type UpgradeBackup struct{}
 // Name is ours.
 func (UpgradeBackup) Name() string { return "backup" }
 
-// Plan keeps nothing a second time: when an upgrade goes on, what is there now is half new. Only the snapshot of etcd is taken again where etcd is
-// still the old one: the cluster has lived on since.
+// Plan keeps nothing a second time: when an upgrade goes on, what is there now is half new. Only the snapshot of etcd is taken again where nothing
+// has stopped yet: the cluster has lived on since.
 func (UpgradeBackup) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
 	u, err := s.upgrade(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	if u.pending != nil {
-		if old, err := u.etcdUntouched(r); err != nil || !old {
-			return nil, err
+		if u.begun {
+			return nil, nil
 		}
 		return u.snapshot(s, r)
 	}
-	p := pendingUpgrade{From: release.Tag(u.from), To: release.Tag(s.version()), Node: u.node, ControlPlane: u.controlPlane, Starts: u.starts}
+	p := pendingUpgrade{
+		From: release.Tag(u.from), To: release.Tag(s.version()), Node: u.node, CRISocket: u.CRISocket,
+		ControlPlane: u.controlPlane, Starts: u.starts,
+	}
 	c, err := u.API(ctx)
 	if err != nil {
 		return nil, err
 	}
 	limit, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	if p.Schedulable, err = c.Schedulable(limit, u.node); err != nil {
-		return nil, err
+	n, err := c.Node(limit, u.node)
+	if err != nil {
+		return nil, fmt.Errorf("look at node %s: %w", u.node, err)
+	}
+	p.Schedulable, p.Kubelet = !n.Spec.Unschedulable, n.Status.NodeInfo.KubeletVersion
+	if u.controlPlane {
+		if p.Only, err = u.onlyControlPlane(ctx); err != nil {
+			return nil, err
+		}
 	}
 	copies := step.Copies{What: "what the upgrade replaces to " + backupDir}
 	paths, err := u.replaced(s, r)
@@ -158,23 +169,6 @@ func (u *Upgrade) changed(s *State) []cluster.ObjectRef {
 	return append(out,
 		ref("v1", "ConfigMap", "kube-proxy"), ref("apps/v1", "DaemonSet", "kube-proxy"),
 		ref("v1", "ConfigMap", "coredns"), ref("apps/v1", "Deployment", "coredns"))
-}
-
-// etcdUntouched says whether this node's etcd is still the one that the upgrade found.
-func (u *Upgrade) etcdUntouched(r host.Reader) (bool, error) {
-	p := path.Join(manifestsDir, string(release.Etcd)+".yaml")
-	now, err := r.ReadFile(p)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	before, err := r.ReadFile(backupDir + p)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return string(now) == string(before), err
 }
 
 // snapshot of the cluster's etcd, where this node has a member: a new one, for one that is there is of an earlier try.

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"time"
 
-	"kubebundle/installer/config"
 	"kubebundle/installer/host"
 	"kubebundle/installer/step"
 	"kubebundle/manifests"
@@ -45,100 +43,6 @@ func (UpgradeCerts) Plan(ctx context.Context, s *State, r host.Reader) ([]step.S
 	return p.Plan(ctx, s, r)
 }
 
-// upgradeComponent gives one static pod its new manifest and waits until the pod is the new one and healthy. Nothing is planned for a component that
-// is as it should be.
-type upgradeComponent struct{ component release.Component }
-
-// Name is kubeadm's phase with the component.
-func (p upgradeComponent) Name() string {
-	if p.component == release.Etcd {
-		return "control-plane/etcd"
-	}
-	return "control-plane/" + subName(string(p.component))
-}
-
-// Plan writes one manifest.
-func (p upgradeComponent) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
-	u, err := s.upgrade(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	comp := string(p.component)
-	if p.component == release.Etcd && (s.Cluster.Etcd.External != nil || !u.Etcd) {
-		return nil, nil
-	}
-	f, err := u.manifest(s, comp, r)
-	if err != nil {
-		return nil, err
-	}
-	health, err := healthOf(f.Data, comp, s.Node.AdvertiseAddress.String())
-	if err != nil {
-		return nil, fmt.Errorf("render %s: %w", f.Path, err)
-	}
-	if p.component == release.Etcd {
-		return u.etcdSteps(s, f, health, r)
-	}
-	// Where the version tells the new API server from the old, nobody need wait for the kubelet to show its pod.
-	gitVersion := ""
-	if p.component == release.APIServer && release.Tag(u.from) != release.Tag(s.version()) {
-		gitVersion = release.Tag(s.version())
-	}
-	steps := []step.Step{step.Tended{Step: file(f)}, s.podGate(u.node, comp, f.Data, health, gitVersion)}
-	if p.component == release.APIServer && s.Cluster.Etcd.External == nil && u.Etcd {
-		steps = append(steps, step.EtcdHealthy(s.etcdConn(), s.timeouts().EtcdAPICall))
-	}
-	if p.component == release.Scheduler {
-		steps = append(steps, step.Remove{Path: pendingRenewal, Why: "everything has started anew"})
-	}
-	return steps, nil
-}
-
-// etcdSteps restart etcd. This node's API server is stopped first and starts anew with it: while etcd is away, a running one lets all requests hang,
-// the kubelet's among them, which then starts nothing for half a minute.
-func (u *Upgrade) etcdSteps(s *State, f manifests.File, health string, r host.Reader) ([]step.Step, error) {
-	have, err := r.ReadFile(f.Path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	before, err := u.oldManifest(string(release.Etcd), r)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	written := string(have) == string(f.Data)
-	if written && string(before) == string(f.Data) { // the upgrade does not change it
-		return nil, nil
-	}
-	var steps []step.Step
-	if !written && exists(r, apiServerManifest) { // else a run that was cut off has stopped it
-		steps = append(steps, step.EtcdHealthy(s.etcdConn(), s.timeouts().EtcdAPICall)) // the other members must carry on meanwhile
-		if !Skipped(u.SkipPhases, upgradeComponent{release.APIServer}.Name()) {
-			steps = append(steps, stopAPIServer(s.Node.BindPort)...)
-		}
-	}
-	g := &gate{node: u.node, component: string(release.Etcd), manifest: f.Data, health: health, before: u.starts}
-	return append(steps, step.Tended{Step: file(f)}, g.await(s.timeouts().UpgradeManifests)), nil
-}
-
-const apiServerManifest = manifestsDir + "/" + string(release.APIServer) + ".yaml"
-
-// stopAPIServer takes the static pod away and waits until it listens no more. Its end is not waited for: when it was, a kubelet of v1.34 did not take the
-// new manifest of etcd for five minutes (seen in test/upgrade).
-func stopAPIServer(port int) []step.Step {
-	if port == 0 {
-		port = config.DefaultBindPort
-	}
-	const grace = 40 * time.Second // the kubelet's 30, and some
-	return []step.Step{
-		step.Tended{Step: step.Remove{Path: apiServerManifest, Why: "it starts anew with etcd"}},
-		mayFail{step.Await{
-			What: "the API server of this node to stop", Timeout: grace, Interval: 100 * time.Millisecond, Hint: "journalctl -xeu kubelet",
-			Check: func(_ context.Context, t *step.Target) error {
-				return allFree(t, []int{port})
-			},
-		}},
-	}
-}
-
 // manifest renders a static pod of the new version, with a mark where its certificates are new.
 func (u *Upgrade) manifest(s *State, component string, r host.Reader) (manifests.File, error) {
 	f, err := s.staticPod(s.Cluster, s.Node, component, r)
@@ -153,7 +57,7 @@ func (u *Upgrade) manifest(s *State, component string, r host.Reader) (manifests
 	return f, err
 }
 
-// UpgradeDrain takes the pods off this node before its kubelet changes.
+// UpgradeDrain takes the pods off this node before anything of it stops.
 type UpgradeDrain struct{}
 
 // Name is ours; with kubeadm it is kubectl's.
@@ -162,7 +66,7 @@ func (UpgradeDrain) Name() string { return "drain" }
 // Plan does nothing where the kubelet is the new one already, and where no other node could take the pods: they would only be down.
 func (UpgradeDrain) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Step, error) {
 	u, err := s.upgrade(ctx, r)
-	if err != nil {
+	if err != nil || u.begun {
 		return nil, err
 	}
 	if same, err := u.kubeletSame(ctx, s, r); err != nil || same {
@@ -196,25 +100,39 @@ func (UpgradeKubelet) Plan(ctx context.Context, s *State, r host.Reader) ([]step
 	if err != nil {
 		return nil, err
 	}
-	contract, err := s.contract()
+	ex, err := u.kubeletExchange(s, r)
 	if err != nil {
 		return nil, err
 	}
-	files, err := u.kubeletFiles(s, r)
+	restart, err := u.kubeletRestarts(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	swap := step.NewBinaries(contract)
-	swap.Stage = stageDir
-	steps := []step.Step{swap}
-	for _, st := range keepModes(kubeletSteps(s, files), r) {
-		steps = append(steps, step.Tended{Step: st})
+	if len(restart) > 0 {
+		ex.End = endStaticPods(u.CRISocket, u.node, slices.Concat(restart, virtualIPPods(r)))
 	}
+	gates, err := u.gates(s, restart, nil, r)
+	if err != nil {
+		return nil, err
+	}
+	steps := append(u.othersCarryOn(s, restart), ex, kubeletStays(s.timeouts().KubeletHealthCheck))
+	steps = append(steps, gates...)
 	return append(steps,
-		kubeletStays(s.timeouts().KubeletHealthCheck),
 		nodeRuns(u.node, release.Tag(s.version()), s.timeouts().KubeletHealthCheck),
 		step.Schedulable{Node: u.node, On: u.pending == nil || u.pending.Schedulable},
 	), nil
+}
+
+// kubeletRestarts are the static pods that start anew with the kubelet; none where it was exchanged together with them.
+func (u *Upgrade) kubeletRestarts(ctx context.Context, s *State) ([]string, error) {
+	if !u.controlPlane || !u.kubeletGrows(s) {
+		return nil, nil
+	}
+	with, err := u.kubeletWithPods(ctx, s)
+	if err != nil || with {
+		return nil, err
+	}
+	return u.present(s), nil
 }
 
 // kubeletStays waits for the kubelet, and gives up on one that has ended twice: systemd starts it again and again.

@@ -33,8 +33,9 @@ type gate struct {
 	manifest  []byte
 	health    string // URL of its health endpoint, "" if it has none that can be asked
 	version   string // the API server's: what /version must say; "" where it would not tell the new one from the old
-	// before counts the starts of the former pod. Where it is given, a start on top of it tells the new one, and the API need not be there.
+	// before counts the starts of the former pod: a start on top of it tells the new one. nil where the former one is known to have ended.
 	before  map[string]int
+	shown   bool // the API is to show the pod of the manifest too
 	started map[string]int
 	patient bool      // it may end as often as it likes: on the way back there is nothing else to try
 	gone    time.Time // since when the program does not run, after it was started again
@@ -48,15 +49,10 @@ const (
 	goneTolerated = 3 * time.Second
 )
 
-func (s *State) podGate(node, component string, manifest []byte, health, version string) step.Await {
-	g := &gate{node: node, component: component, manifest: manifest, health: health, version: version}
-	return g.await(s.timeouts().UpgradeManifests)
-}
-
 // backGate is the gate of a program that ran before. It comes up when what it needs has come up: where the kubelet was down, etcd and API server start
 // together, and the API server may have to be started three times.
 func (s *State) backGate(node, component string, manifest []byte, health, version string) step.Await {
-	g := &gate{node: node, component: component, manifest: manifest, health: health, version: version, patient: true}
+	g := &gate{node: node, component: component, manifest: manifest, health: health, version: version, patient: true, shown: version == ""}
 	return g.await(s.timeouts().UpgradeManifests)
 }
 
@@ -91,11 +87,8 @@ func (g *gate) check(ctx context.Context, t *step.Target) error {
 			return err
 		}
 	}
-	if g.before != nil {
-		if !g.again(t.Host) {
-			return errors.New("the kubelet has not started the new one yet")
-		}
-		return nil
+	if g.before != nil && !g.again(t.Host) {
+		return errors.New("the kubelet has not started the new one yet")
 	}
 	if g.version != "" {
 		var v struct {
@@ -108,14 +101,20 @@ func (g *gate) check(ctx context.Context, t *step.Target) error {
 		if v.GitVersion != g.version {
 			return fmt.Errorf("it is %s still", v.GitVersion)
 		}
+	}
+	switch {
+	case g.shown:
+		return g.mirrored(one, t)
+	case g.component == string(release.APIServer):
 		// The API of this node may not be the one that this program talks to; what comes next needs that one.
 		c, err := t.Cluster(one)
 		if err != nil {
 			return err
 		}
 		return c.Healthy(one)
+	default:
+		return nil
 	}
-	return g.mirrored(one, t)
 }
 
 // mirrored wants the API server to show the pod of the new manifest, running.
@@ -213,6 +212,9 @@ func (g *gate) ending(h host.Reader) error {
 			last = n
 		}
 		log := path.Join(dir, strconv.Itoa(last)+".log")
+		for ; last > 0 && strings.TrimSpace(tail(h, log)) == ""; last-- { // it was just about to be started once more
+			log = path.Join(dir, strconv.Itoa(last-1)+".log")
+		}
 		return &step.HopelessError{Err: fmt.Errorf("%s ends again and again; it says (%s):\n%s", g.component, log, tail(h, log))}
 	}
 	return nil

@@ -119,7 +119,8 @@ func (UpgradeVirtualIP) Plan(ctx context.Context, s *State, r host.Reader) ([]st
 	for _, f := range files {
 		steps = append(steps, step.Tended{Step: file(f)})
 		if path.Dir(f.Path) == manifestsDir {
-			gates = append(gates, s.podGate(u.node, strings.TrimSuffix(path.Base(f.Path), ".yaml"), f.Data, "", ""))
+			g := &gate{node: u.node, component: strings.TrimSuffix(path.Base(f.Path), ".yaml"), manifest: f.Data, shown: true}
+			gates = append(gates, g.await(s.timeouts().UpgradeManifests))
 		}
 	}
 	return append(append(steps, gates...), handsOn(s, v)), nil
