@@ -20,16 +20,20 @@ import (
 	"kubebundle/test/lab/hosts"
 )
 
-// From and to what, unless KUBEBUNDLE_UPGRADE_FROM and KUBEBUNDLE_UPGRADE_TO say otherwise.
+// From and to what, and from there on, unless KUBEBUNDLE_UPGRADE_FROM, KUBEBUNDLE_UPGRADE_TO and KUBEBUNDLE_UPGRADE_ON say otherwise. "none" goes
+// no further.
 const (
 	defaultFrom = "v1.34.4"
 	defaultTo   = "v1.35.4"
+	defaultOn   = "v1.36.3"
 )
 
 var (
 	shared *suite.Suite // of the old version
 	newer  clusters.Bundle
 	to     string
+	latest clusters.Bundle
+	on     string
 )
 
 // TestMain runs nothing unless KUBEBUNDLE_UPGRADE=1 asks for it; then everything that is missing is a failure, never a skip.
@@ -70,6 +74,7 @@ func setup(ctx context.Context) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	from := env("KUBEBUNDLE_UPGRADE_FROM", defaultFrom)
 	to = env("KUBEBUNDLE_UPGRADE_TO", defaultTo)
+	on = env("KUBEBUNDLE_UPGRADE_ON", defaultOn)
 	next, err := clusters.NewEnv(ctx, to, log)
 	if err != nil {
 		return err
@@ -91,6 +96,15 @@ func setup(ctx context.Context) error {
 	}
 	if shared.Bundle, err = e.BuildBundle(ctx, programs); err != nil {
 		return err
+	}
+	if on != "none" {
+		last, err := clusters.NewEnv(ctx, on, log)
+		if err != nil {
+			return err
+		}
+		if latest, err = last.BuildBundle(ctx, programs); err != nil {
+			return err
+		}
 	}
 	shared.Cluster, err = e.Install(ctx, clusters.InstallOptions{ControlPlanes: 1, Workers: 1, Runtime: shared.Runtime, Bundle: shared.Bundle})
 	if err != nil {
@@ -116,6 +130,7 @@ func TestUpgrade(t *testing.T) {
 		{"node", node},
 		{"again", again},
 		{"killed", killed},
+		{"further", further},
 	} {
 		ok := t.Run(b.name, func(t *testing.T) {
 			start := time.Now()
@@ -262,22 +277,23 @@ func versions(t *testing.T, s *suite.Suite, server string, kubelets ...string) {
 }
 
 // apply is the upgrade of the first control plane. Pods of the whole cluster are Ready afterwards, and a client was not served for some seconds.
-func apply(t *testing.T, s *suite.Suite) {
+func apply(t *testing.T, s *suite.Suite) { applied(t, s) }
+
+func applied(t *testing.T, s *suite.Suite, flags ...string) {
+	t.Helper()
 	w := clusters.WatchAPI(t.Context(), s.Server())
 	start := time.Now()
-	r := upgrade(t, s.Server(), "apply", "-y", "-v", "1")
+	r := upgrade(t, s.Server(), append([]string{"apply", "-y", "-v", "1"}, flags...)...)
 	took := time.Since(start)
 	down := w.Stop()
 	t.Logf("MEASURED upgrade apply took %v; the API did not serve for %v, at most %v at a time", took.Round(100*time.Millisecond), down.Total.Round(100*time.Millisecond), down.Longest.Round(100*time.Millisecond))
 	want(t, r, 0, "upgrade apply: done")
-	// A kubelet of another minor starts the static pods anew once more, the API server among them.
+	if _, err := s.Cluster.Kubectl(t.Context(), "get", "pods", "-n", "kube-system"); err != nil {
+		t.Errorf("the upgrade has ended, and the API does not serve: %v", err)
+	}
 	if err := s.Cluster.AwaitReady(t.Context()); err != nil {
 		t.Error(err)
 	}
-	suite.Eventually(t, time.Minute, func() error {
-		_, err := s.Cluster.Kubectl(t.Context(), "get", "pods", "-n", "kube-system")
-		return err
-	})
 	versions(t, s, to, to, s.Version)
 	if _, err := os.Stat(filepath.Join(s.Server().Root(), "var/lib/kubebundle/upgrade/before/etcd.db")); err != nil {
 		t.Errorf("there is no snapshot of etcd from before: %v", err)
@@ -292,6 +308,24 @@ func node(t *testing.T, s *suite.Suite) {
 		t.Error(err)
 	}
 	versions(t, s, to, to, to)
+}
+
+// further is the next minor version: the cluster is one that was upgraded, and not one that was made.
+func further(t *testing.T, s *suite.Suite) {
+	if on == "none" {
+		t.Skip("KUBEBUNDLE_UPGRADE_ON is none")
+	}
+	s.Version, to, newer = to, on, latest
+	for _, h := range s.Cluster.Hosts {
+		if err := newer.Carry(t.Context(), h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := newer.Install(t.Context(), s.Worker(), "images", "load"); r.Err != nil {
+		t.Fatal(r.Err, r.Stderr)
+	}
+	applied(t, s, "--ignore-preflight-errors", "NodeImages") // the cluster hears of them within a minute
+	node(t, s)
 }
 
 // again: the same command once more changes nothing that the node uses.
@@ -334,7 +368,8 @@ func killed(t *testing.T, s *suite.Suite) {
 	}
 	returns(t, one, "kubeletconfiguration+merge.yaml", "syncFrequency: nonsense\n", "the kubelet ends again and again")
 	before := files(t, h)
-	kill(t, h, "grep -q "+to+" /etc/kubernetes/manifests/kube-controller-manager.yaml")
+	exchanging := "! systemctl -q is-active kubelet && grep -q " + to + " /etc/kubernetes/manifests/kube-scheduler.yaml" // the old pods are being ended
+	kill(t, h, exchanging)
 	r := newer.Install(t.Context(), h, "upgrade", "rollback")
 	t.Logf("rollback: %s", r.Stderr)
 	want(t, r, 0)
@@ -357,9 +392,9 @@ func killed(t *testing.T, s *suite.Suite) {
 	versions(t, one, s.Version, s.Version)
 	for _, at := range []string{
 		"test -e /var/lib/kubebundle/upgrade/pending.json",
-		"grep -q " + to + " /etc/kubernetes/manifests/kube-apiserver.yaml",
-		"grep -q " + to + " /etc/kubernetes/manifests/kube-scheduler.yaml",
-		"kubelet --version | grep -q " + to,
+		"! systemctl -q is-active kubelet",
+		exchanging,
+		"systemctl -q is-active kubelet && grep -q " + to + " /etc/kubernetes/manifests/kube-scheduler.yaml",
 	} {
 		kill(t, h, at)
 	}
@@ -375,12 +410,17 @@ func kill(t *testing.T, h *hosts.Host, at string) {
 	t.Helper()
 	done := make(chan clusters.Installation, 1)
 	go func() { done <- newer.Install(t.Context(), h, "upgrade", "apply", "-y") }()
-	suite.Eventually(t, 4*time.Minute, func() error {
+	// It looks on the host itself: what is waited for may last a second.
+	look := "i=0; until " + at + "; do i=$((i+1)); test $i -lt 4000 && pgrep -x install >/dev/null || exit 1; sleep 0.05; done"
+	suite.Eventually(t, time.Minute, func() error {
 		if len(done) > 0 {
 			return nil
 		}
-		return h.Run(t.Context(), "sh", "-c", at)
+		return h.Run(t.Context(), "pgrep", "-x", "install")
 	})
+	if err := h.Run(t.Context(), "sh", "-c", look); err != nil {
+		t.Errorf("%q was not seen: %v", at, err)
+	}
 	if err := h.Run(t.Context(), "pkill", "-KILL", "-x", "install"); err != nil {
 		r := <-done
 		t.Fatalf("the upgrade ended before it was killed at %q: %v\n%s%s", at, err, r.Stdout, r.Stderr)
