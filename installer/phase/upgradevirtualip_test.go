@@ -34,7 +34,7 @@ func TestUpgradeLeavesTheVirtualIP(t *testing.T) {
 	at := -1
 	for _, want := range []string{
 		"virtual-ip/leave: write /etc/keepalived/leaving", "virtual-ip/leave: wait for another control plane to take the virtual IP 10.0.0.100",
-		"virtual-ip/upgrade: write /etc/haproxy/haproxy.cfg", "virtual-ip/upgrade: wait for haproxy to run as its manifest says", "control-plane/etcd: ",
+		"virtual-ip/upgrade: write /etc/haproxy/haproxy.cfg", "virtual-ip/upgrade: wait for haproxy to run as its manifest says", "control-plane: ",
 		"kubelet-config: ", "virtual-ip/return: wait for HAProxy", "virtual-ip/return: remove /etc/keepalived/leaving", "post-upgrade: ",
 	} {
 		next := strings.Index(text, want)
