@@ -253,6 +253,7 @@ type noPods struct{}
 
 func (noPods) PodSandboxes(context.Context) ([]string, error)      { return nil, nil }
 func (noPods) RemovePodSandbox(_ context.Context, id string) error { return errors.New("no pod " + id) }
+
 func (noPods) EndPod(context.Context, string, string, time.Duration) error {
 	return nil
 }
