@@ -184,7 +184,8 @@ func (r *Reset) containers(context.Context) ([]step.Step, error) {
 	if r.Target.CRI == nil && !socketThere(r.Target.Host, socket) {
 		return nil, nil // no runtime, so no containers
 	}
-	return append([]step.Step{step.RemoveContainers{Socket: socket}}, r.dropVirtualIP()...), nil
+	out := append([]step.Step{step.RemoveContainers{Socket: socket}}, r.dropVirtualIP()...)
+	return append(out, dropPodBridge()), nil
 }
 
 func socketThere(h host.Reader, socket string) bool {

@@ -11,11 +11,14 @@ import (
 )
 
 // A node that holds the virtual IP gives it up: keepalived, killed with its pod, would leave it on the interface.
+// And the bridge of its pods goes.
 func TestResetTakesTheVirtualIP(t *testing.T) {
 	m := installed(t)
 	for p, text := range map[string]string{
 		manifests.KeepalivedConf:   "vrrp_instance kubernetes {\n    interface ens3\n    virtual_ipaddress {\n        10.0.0.100/32\n    }\n}\n",
 		manifests.VirtualIPLeaving: "",
+
+		"/sys/class/net/cni0/bridge/bridge_id": "8000.000000000000\n",
 	} {
 		if err := m.WriteFile(p, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -39,7 +42,8 @@ func TestResetTakesTheVirtualIP(t *testing.T) {
 	i := slices.IndexFunc(did, func(s string) bool {
 		return strings.HasPrefix(s, "cleanup-node/containers: take the virtual IP from ens3: ip address del 10.0.0.100/32 dev ens3")
 	})
-	if i < 0 || !slices.Contains(did, "cleanup-node/sweep: remove "+manifests.VirtualIPLeaving) {
+	if i < 0 || !slices.Contains(did, "cleanup-node/sweep: remove "+manifests.VirtualIPLeaving) ||
+		!slices.Contains(did, "cleanup-node/containers: remove the bridge of the pods: ip link delete cni0") {
 		t.Errorf("reset would:\n%s", strings.Join(did, "\n"))
 	}
 }

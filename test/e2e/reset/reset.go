@@ -86,6 +86,7 @@ func running(h *hosts.Host) map[string]string {
 		"processes":           "pgrep -lx 'kubelet|kube-.*|etcd|coredns|flanneld|containerd-shim.*' || true",
 		"mounts":              "grep -E '/var/lib/kubelet|/run/containerd/io.containerd.runtime' /proc/mounts || true",
 		"routes":              "ip route show 10.96.0.0/12",
+		"bridge of pods":      "ls -d /sys/class/net/cni0 2>/dev/null || true",
 		"units":               "systemctl list-units --all --plain --no-legend 'kubelet*' 'kubebundle*'",
 		"containers of pods":  containers,
 		"iptables of proxies": "iptables-save | grep -c KUBE-SVC || true",
