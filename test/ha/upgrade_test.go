@@ -33,7 +33,7 @@ func upgrade(t *testing.T, s *suite.Suite) {
 			w.stop()
 			t.Fatalf("%s on %s: exit code %d\n%s%s", strings.Join(args, " "), h.Name, r.Code(), r.Stdout, r.Stderr)
 		}
-		t.Logf("MEASURED %s on %s, the address then with %s: %v", strings.Join(args, " "), h.Name, held.Name, time.Since(start).Round(100*time.Millisecond))
+		t.Logf("MEASURED %s on %s, the address then with %s: %v\n%s", strings.Join(args, " "), h.Name, held.Name, time.Since(start).Round(100*time.Millisecond), r.Stderr)
 		if now := holder(t, s); now == nil || now == h {
 			t.Errorf("after the upgrade of %s no other control plane holds the address", h.Name)
 		}
