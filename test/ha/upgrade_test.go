@@ -61,7 +61,7 @@ func isNew(t *testing.T, s *suite.Suite) {
 		}
 	}
 	for _, h := range s.Cluster.Hosts {
-		if out, err := h.Output(t.Context(), "sh", "-c", "ls /etc/keepalived/leaving /var/lib/kubebundle/upgrade/pending.json 2>/dev/null; grep -c 'server ' /etc/haproxy/haproxy.cfg"); err != nil || strings.TrimSpace(out) != "3" {
+		if out, err := h.Output(t.Context(), "sh", "-c", "ls /etc/keepalived/leaving /var/lib/kubebundle/upgrade/pending.json 2>/dev/null; grep -c '^ *server ' /etc/haproxy/haproxy.cfg"); err != nil || strings.TrimSpace(out) != "3" {
 			t.Errorf("%s has %q, %v; want an HAProxy that knows all three API servers, and no mark", h.Name, out, err)
 		}
 	}
