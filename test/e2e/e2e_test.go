@@ -20,6 +20,7 @@ import (
 	"kubebundle/test/e2e/digests"
 	"kubebundle/test/e2e/diskfull"
 	"kubebundle/test/e2e/dockerdriver"
+	"kubebundle/test/e2e/external"
 	"kubebundle/test/e2e/logsexec"
 	"kubebundle/test/e2e/network"
 	"kubebundle/test/e2e/powercut"
@@ -60,6 +61,7 @@ var behaviours = []struct {
 	{"sealed", sealed.Test},
 	{"diskfull", diskfull.Test},
 	{"powercut", powercut.Test},
+	{"external", external.Test},
 	{"snapshot", snapshot.Test},
 	{"reset", reset.Test},
 }

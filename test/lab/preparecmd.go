@@ -15,7 +15,7 @@ import (
 // No container runtime is among them: hosts have their own, and integration tests use the programs of a host's tree.
 var machinePackages = []string{
 	"ca-certificates", "curl", "debootstrap", "dpkg-dev", "gcc", "gcc-aarch64-linux-gnu", "iproute2", "kmod", "libc6-dev", "libc6-dev-arm64-cross",
-	"libseccomp-dev", "make", "minisign", "nftables",
+	"libseccomp-dev", "make", "minisign", "nftables", "openssl",
 	"pkg-config", "procps", "qemu-user-static", "skopeo", "systemd", "systemd-container", "util-linux", "zstd",
 }
 

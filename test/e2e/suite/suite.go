@@ -257,6 +257,16 @@ func (s *Suite) AwaitStartedSince(t *testing.T, moment time.Time, nodes ...strin
 // BareHost makes a host with the bundle on it for one test, and takes it away afterwards.
 func (s *Suite) BareHost(t *testing.T, name string, rt hosts.Runtime) *hosts.Host {
 	t.Helper()
+	h := s.EmptyHost(t, name, rt)
+	if err := s.Bundle.Carry(t.Context(), h); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// EmptyHost makes a host for one test, and takes it away afterwards.
+func (s *Suite) EmptyHost(t *testing.T, name string, rt hosts.Runtime) *hosts.Host {
+	t.Helper()
 	h, err := s.Lab.Create(t.Context(), name, rt)
 	if h != nil {
 		t.Cleanup(func() {
@@ -269,9 +279,6 @@ func (s *Suite) BareHost(t *testing.T, name string, rt hosts.Runtime) *hosts.Hos
 		})
 	}
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Bundle.Carry(t.Context(), h); err != nil {
 		t.Fatal(err)
 	}
 	return h
