@@ -1,19 +1,25 @@
-// Package certs: all certificates of a running control plane are renewed. Every component starts anew with its new one, the API comes back,
-// old and new administrators are served, and a second init finds nothing to do.
+// Package certs: all certificates of a control plane have ended, and nothing works any more. They are renewed: every component starts anew with its new one,
+// the API comes back, old and new administrators are served, and a second renewal finds nothing to do.
 package certs
 
 import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/clientcmd"
 
+	"kubebundle/installer/pki"
+	"kubebundle/manifests"
 	"kubebundle/test/e2e/suite"
 )
 
@@ -30,7 +36,8 @@ func Test(t *testing.T, s *suite.Suite) {
 	}
 	starts := restarts(t, s)
 
-	r := s.MustInstall(t, host, "certs", "renew", "all")
+	outage(t, s)
+	r := s.MustInstall(t, host, "certs", "renew", "all", "--cert-validity", "8760h") // else they live as long as those that have ended: a minute
 	if !strings.Contains(r.Stderr, "certs renew: done") {
 		t.Errorf("it says:\n%s", r.Stderr)
 	}
@@ -67,6 +74,78 @@ func Test(t *testing.T, s *suite.Suite) {
 		t.Errorf("the timer's service: %v\n%s", err, out)
 	}
 	if r := s.MustInstall(t, host, "certs", "check-expiration"); !strings.Contains(r.Stdout, "364d") {
+		t.Errorf("check-expiration says:\n%s", r.Stdout)
+	}
+}
+
+// outage lets every certificate end and starts etcd and the API server with them, as after a year in which nobody looked and a reboot.
+func outage(t *testing.T, s *suite.Suite) {
+	t.Helper()
+	host := s.Server()
+	const dir = "/etc/kubernetes/pki/"
+	read := func(name string) []byte {
+		data, err := os.ReadFile(filepath.Join(host.Root(), name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	for _, m := range manifests.RenewableCertificates() {
+		base := dir + strings.Replace(m.CA, "etcd-ca", "etcd/ca", 1)
+		ca, err := pki.Parse(read(base+".crt"), read(base+".key"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := func(certPEM []byte) *pki.Pair {
+			old, err := pki.Parse(certPEM, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := pki.Renew(ca, old.Cert, time.Now(), time.Minute) // it begins some minutes before
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p
+		}
+		files := map[string][]byte{}
+		if m.Path == "" {
+			if _, err := os.Stat(filepath.Join(host.Root(), dir+m.BaseName+".crt")); os.IsNotExist(err) { // v1.10 has none for etcd's peers
+				continue
+			}
+			p := ended(read(dir + m.BaseName + ".crt"))
+			files[dir+m.BaseName+".crt"], files[dir+m.BaseName+".key"] = p.CertPEM, p.KeyPEM
+		} else {
+			if _, err := os.Stat(filepath.Join(host.Root(), m.Path)); os.IsNotExist(err) { // super-admin.conf came with v1.29
+				continue
+			}
+			conf, err := clientcmd.Load(read(m.Path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, user := range conf.AuthInfos {
+				p := ended(user.ClientCertificateData)
+				user.ClientCertificateData, user.ClientKeyData = p.CertPEM, p.KeyPEM
+			}
+			if files[m.Path], err = clientcmd.Write(*conf); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for name, data := range files {
+			if err := host.WriteFile(name, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := host.Run(t.Context(), "pkill", "-x", "etcd|kube-apiserver"); err != nil {
+		t.Fatal(err)
+	}
+	suite.Eventually(t, time.Minute, func() error {
+		if r := s.Bundle.Install(t.Context(), host, "status"); !strings.Contains(r.Stdout, "API:") || regexp.MustCompile(`(?m)^API: +ok$`).MatchString(r.Stdout) {
+			return fmt.Errorf("status says %s%s", r.Stdout, r.Stderr)
+		}
+		return nil
+	})
+	if r := s.MustInstall(t, host, "certs", "check-expiration"); strings.Count(r.Stdout, "<expired>") < 8 {
 		t.Errorf("check-expiration says:\n%s", r.Stdout)
 	}
 }
