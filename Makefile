@@ -12,7 +12,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 10s
 FUZZDIR ?= .
 
-.PHONY: build tools prepare lint test test-short test-unit test-fuzz test-fuzz-bundle test-integration test-differential test-e2e test-e2e-newest test-e2e-docker test-v1.10 test-arm64 test-upgrade test-ha bench demo clean help
+.PHONY: build tools prepare lint test test-short test-unit test-fuzz test-fuzz-bundle test-integration test-differential test-e2e test-e2e-newest test-e2e-docker test-v1.10 test-arm64 test-upgrade test-ha test-crash test-adoption lane0 lane1 bench demo clean help
 
 help: ## this text
 	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -33,7 +33,7 @@ lint: tools ## the architecture and the house rules
 test-short: test-unit ## what needs no root
 
 # Those that need root have targets of their own; with CI=true they would refuse to be left out here.
-UNIT = $$(go list ./... | grep -vE '/test/(e2e|differential|ha|arm64|upgrade)')
+UNIT = $$(go list ./... | grep -vE '/test/(e2e|differential|ha|arm64|upgrade|crash|adoption)')
 
 test-unit: ## unit tests, CLI scripts, goldens, corpora
 	go test $(UNIT)
@@ -71,18 +71,35 @@ test-e2e-docker: prepare ## v1.34.4 on Docker 20.10 behind cri-dockerd (root)
 test-v1.10: prepare ## the same with the real Kubernetes v1.10.6 on Docker with dockershim (root)
 	KUBEBUNDLE_E2E=1 KUBEBUNDLE_E2E_VERSION=v1.10.6 KUBEBUNDLE_E2E_RUNTIME=docker go test -count=1 -timeout 45m -v ./test/e2e
 
-# Not in test: three hosts and four minutes more than the rest leaves room for.
-test-ha: prepare ## three control planes behind a virtual IP, kubeadm's suite, and the holder's power cut (root)
+test-ha: prepare ## three control planes behind a virtual IP: kubeadm's suite, reset and join, upgrade, restore, the holder's power cut (root)
 	KUBEBUNDLE_E2E=1 go test -count=1 -timeout 45m -v ./test/ha
 
 test-arm64: prepare ## a bundle of v1.10.6 for arm64 from a cross-built Kubernetes, and its programs under an emulator (root)
 	KUBEBUNDLE_ARM64=1 go test -count=1 -timeout 45m -v ./test/arm64
 
-test-upgrade: prepare ## v1.34.4 to v1.35.4 on real hosts: done, failed and back, killed and finished (root)
+test-upgrade: prepare ## v1.34.4 to v1.35.4 and v1.36.3 on real hosts: done, failed and back, killed and finished (root)
 	KUBEBUNDLE_UPGRADE=1 go test -count=1 -timeout 45m -v ./test/upgrade
 
-test: VERSIONS = ci
-test: prepare lint test-unit test-fuzz-bundle test-integration test-differential test-e2e test-e2e-newest test-arm64 test-v1.10 ## everything (root)
+test-adoption: prepare ## install on a cluster of kubeadm's, and kubeadm on one of ours (root)
+	KUBEBUNDLE_E2E=1 go test -count=1 -timeout 45m -v ./test/adoption
+
+test-crash: prepare ## init, join, upgrade and reset killed before and after every step (root)
+	KUBEBUNDLE_E2E=1 go test -count=1 -timeout 60m -v ./test/crash
+
+# Real hosts mostly wait, so two labs stand side by side. What counts the machine's mounts, or a client's failures by the second, is alone afterwards.
+LANE0 = test-fuzz-bundle test-differential test-arm64 test-e2e test-v1.10
+LANE1 = test-e2e-newest test-upgrade test-adoption test-crash
+
+lane0:
+	for t in $(LANE0); do $(MAKE) -j1 $$t; done
+
+lane1:
+	for t in $(LANE1); do KUBEBUNDLE_LAB_ID=1 $(MAKE) -j1 $$t; done
+
+test: prepare lint test-unit ## everything (root)
+	$(MAKE) -j2 -Otarget VERSIONS=ci lane0 lane1
+	$(MAKE) test-integration
+	$(MAKE) test-ha
 
 bench: prepare ## build, import, init, upgrade, snapshot and reset against named opponents, as ratios of one run (root; BENCH="-only upgrade,reset -runs 1")
 	go run ./test/bench $(BENCH)

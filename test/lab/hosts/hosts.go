@@ -74,6 +74,9 @@ func (l *Lab) Create(ctx context.Context, name string, rt Runtime) (*Host, error
 	if !validName.MatchString(name) {
 		return nil, fmt.Errorf("host name %q: want at most 8 of a-z, 0-9 and -, a letter first", name)
 	}
+	if err := l.raiseInotify(); err != nil {
+		return nil, err
+	}
 	tree, err := Trees{Dir: filepath.Join(l.Dir, "trees"), Binaries: l.Binaries}.Tree(ctx, rt)
 	if err != nil {
 		return nil, fmt.Errorf("root tree for %s: %w", rt, err)
