@@ -58,6 +58,7 @@ func newRestoreWorld(t *testing.T, snap etcdtest.Snapshot) *restoreWorld {
 	snap.CA = w.api.CAPEM()
 	snap.Write(t, w.file)
 	w.memory.Free = 10 << 30
+	w.memory.AddUnit("kubelet.service", host.UnitState{Enabled: true, Active: true, Sub: "running"})
 	for p, text := range map[string]string{
 		podDir + "/etcd.yaml": etcdPod, podDir + "/kube-apiserver.yaml": apiPod, podDir + "/keepalived.yaml": "theirs",
 		"/etc/kubernetes/pki/ca.crt": string(w.api.CAPEM()), "/var/lib/etcd/member/snap/db": "present",

@@ -184,8 +184,7 @@ func (r *Reset) containers(context.Context) ([]step.Step, error) {
 	if r.Target.CRI == nil && !socketThere(r.Target.Host, socket) {
 		return nil, nil // no runtime, so no containers
 	}
-	out := append([]step.Step{step.RemoveContainers{Socket: socket}}, r.dropVirtualIP()...)
-	return append(out, dropPodBridge()), nil
+	return slices.Concat([]step.Step{step.RemoveContainers{Socket: socket}}, r.dropVirtualIP(), forgetPodNetwork()), nil
 }
 
 func socketThere(h host.Reader, socket string) bool {

@@ -368,10 +368,12 @@ func (startControlPlane) Plan(_ context.Context, s *State, _ host.Reader) ([]ste
 	if plan == nil {
 		return nil, errNoCheck
 	}
-	var steps []step.Step
+	// A kubelet that has seen these very pods end again and again, as they do without data, lets them wait for minutes. One that has just started does not.
+	back := step.Exchange{Unit: kubeletRuns()}
 	for _, pod := range plan.Pods {
-		steps = append(steps, step.Move{From: path.Join(stoppedPods, pod+".yaml"), To: path.Join(manifestsDir, pod+".yaml")})
+		back.Change = append(back.Change, step.Move{From: path.Join(stoppedPods, pod+".yaml"), To: path.Join(manifestsDir, pod+".yaml")})
 	}
+	steps := []step.Step{back}
 	timeout := s.timeouts().ControlPlaneComponentHealthCheck
 	if plan.alone() {
 		steps = append(steps, step.APIHealthy(timeout, ""))
