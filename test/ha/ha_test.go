@@ -19,13 +19,17 @@ import (
 	"kubebundle/test/lab/hosts"
 )
 
-// nextVersion is what the cluster is upgraded to.
-const nextVersion = "v1.35.4"
-
 var (
 	shared *suite.Suite
-	newer  clusters.Bundle // of nextVersion
+	hops   = []hop{{version: "v1.35.4"}, {version: "v1.36.3"}}
+	newer  clusters.Bundle // of the last of them
 )
+
+// hop is a minor version that the cluster is upgraded to.
+type hop struct {
+	version string
+	bundle  clusters.Bundle
+}
 
 // TestMain runs nothing unless KUBEBUNDLE_E2E=1 asks for it; then everything that is missing is a failure, never a skip.
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -60,26 +64,25 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// carryNewer brings the bundle of the next version to all hosts.
+// carryNewer brings the bundles of the next versions to all hosts.
 func carryNewer(ctx context.Context, log *slog.Logger) error {
-	if os.Getenv("HA_SAME") != "" {
-		newer = shared.Bundle
-		return nil
-	}
-	e, err := clusters.NewEnv(ctx, nextVersion, log)
-	if err != nil {
-		return err
-	}
-	e.VirtualIP = true
-	if err := e.Upstream.AddVirtualIP(ctx); err != nil {
-		return err
-	}
-	if newer, err = e.BuildBundle(ctx, shared.Programs); err != nil {
-		return err
-	}
-	for _, h := range shared.Cluster.Hosts {
-		if err := newer.Carry(ctx, h); err != nil {
+	for i := range hops {
+		e, err := clusters.NewEnv(ctx, hops[i].version, log)
+		if err != nil {
 			return err
+		}
+		e.VirtualIP = true
+		if err := e.Upstream.AddVirtualIP(ctx); err != nil {
+			return err
+		}
+		if newer, err = e.BuildBundle(ctx, shared.Programs); err != nil {
+			return err
+		}
+		hops[i].bundle = newer
+		for _, h := range shared.Cluster.Hosts {
+			if err := newer.Carry(ctx, h); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

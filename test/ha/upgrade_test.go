@@ -10,14 +10,23 @@ import (
 	"kubebundle/test/e2e/suite"
 )
 
-// upgrade brings the cluster to the next minor, one control plane after the other. A client notices nothing.
+// upgrade brings the cluster to the next minors, one after the other.
 func upgrade(t *testing.T, s *suite.Suite) {
+	for _, to := range hops {
+		if !t.Run(to.version, func(t *testing.T) { to.upgrade(t, s) }) {
+			return
+		}
+	}
+}
+
+// upgrade brings one control plane after the other to the version. A client notices nothing.
+func (to hop) upgrade(t *testing.T, s *suite.Suite) {
 	for _, h := range s.Cluster.Hosts {
-		if r := newer.Install(t.Context(), h, "images", "load"); r.Err != nil {
+		if r := to.bundle.Install(t.Context(), h, "images", "load"); r.Err != nil {
 			t.Fatal(r.Err, r.Stderr)
 		}
 	}
-	w := startClient(t, s, "upgrade", patience/4)
+	w := startClient(t, s, "upgrade-"+to.version, patience/4)
 	for i, h := range s.Cluster.Hosts {
 		args := []string{"upgrade", "node"}
 		if i == 0 {
@@ -28,7 +37,7 @@ func upgrade(t *testing.T, s *suite.Suite) {
 			t.Fatal("no control plane holds the virtual IP")
 		}
 		start := time.Now()
-		r := newer.Install(t.Context(), h, args...)
+		r := to.bundle.Install(t.Context(), h, args...)
 		if r.Err != nil {
 			w.stop()
 			t.Fatalf("%s on %s: exit code %d\n%s%s", strings.Join(args, " "), h.Name, r.Code(), r.Stdout, r.Stderr)
@@ -41,22 +50,22 @@ func upgrade(t *testing.T, s *suite.Suite) {
 	if err := s.Cluster.AwaitReady(t.Context()); err != nil {
 		t.Error(err)
 	}
-	w.unharmed(t, s, "upgrade of three control planes")
-	isNew(t, s)
+	w.unharmed(t, s, "upgrade of three control planes to "+to.version)
+	to.isNew(t, s)
 	wholeEtcd(t, s.Cluster.Hosts...)
 }
 
 // isNew wants every pod and every kubelet of the new version.
-func isNew(t *testing.T, s *suite.Suite) {
+func (to hop) isNew(t *testing.T, s *suite.Suite) {
 	t.Helper()
 	for _, p := range suite.Get[corev1.PodList](t, s, "pods", "-n", "kube-system").Items {
 		image := p.Spec.Containers[0].Image
-		if strings.Contains(image, "/kube-") && !strings.HasSuffix(image, ":"+nextVersion) {
-			t.Errorf("%s runs %s, want %s", p.Name, image, nextVersion)
+		if strings.Contains(image, "/kube-") && !strings.HasSuffix(image, ":"+to.version) {
+			t.Errorf("%s runs %s, want %s", p.Name, image, to.version)
 		}
 	}
 	for _, n := range suite.Get[corev1.NodeList](t, s, "nodes").Items {
-		if have := n.Status.NodeInfo.KubeletVersion; have != nextVersion || n.Spec.Unschedulable {
+		if have := n.Status.NodeInfo.KubeletVersion; have != to.version || n.Spec.Unschedulable {
 			t.Errorf("node %s: its kubelet is %s, cordoned %v", n.Name, have, n.Spec.Unschedulable)
 		}
 	}
