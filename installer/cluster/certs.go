@@ -16,6 +16,7 @@ import (
 const (
 	certsSecret = "kubeadm-certs"
 	CertsTTL    = 2 * time.Hour
+	certsOwner  = "Proxy for managing TTL for the kubeadm-certs secret" // kubeadm's description of the token that owns it
 )
 
 // PutCerts stores sealed certificates. They vanish by themselves after CertsTTL: the Secret is owned by a bootstrap token that nobody can
@@ -25,7 +26,7 @@ func (c *Client) PutCerts(ctx context.Context, sealed map[string][]byte, now tim
 	if err != nil {
 		return err
 	}
-	owner.Description, owner.Expires = "Proxy for managing TTL for the kubeadm-certs secret", now.Add(CertsTTL)
+	owner.Description, owner.Expires = certsOwner, now.Add(CertsTTL)
 	if err := c.PutToken(ctx, owner); err != nil {
 		return err
 	}
@@ -55,6 +56,23 @@ func (c *Client) PutCerts(ctx context.Context, sealed map[string][]byte, now tim
 	})
 	if err != nil {
 		return fmt.Errorf("store Secret kube-system/%s: %w", certsSecret, err)
+	}
+	return c.dropFormerOwners(ctx, owner.ID)
+}
+
+// dropFormerOwners deletes the owners of earlier uploads, and of uploads that were cut off: they own nothing any more.
+func (c *Client) dropFormerOwners(ctx context.Context, owner string) error {
+	tokens, err := c.Tokens(ctx)
+	if err != nil {
+		return err
+	}
+	for _, t := range tokens {
+		if t.Description != certsOwner || t.ID == owner {
+			continue
+		}
+		if err := c.DeleteToken(ctx, t.ID); err != nil && !errors.Is(err, ErrNoToken) {
+			return err
+		}
 	}
 	return nil
 }

@@ -41,20 +41,11 @@ func (LoadImages) Plan(ctx context.Context, s *State, r host.Reader) ([]step.Ste
 			return nil, &RuntimeConfigError{Info: info, Misfits: misfits, Edit: edit, Err: err}
 		}
 		steps = append(steps, step.File{Path: edit.Path, Mode: edit.Mode, Data: edit.Data})
-		if len(edit.Lines) > 0 {
-			steps = append(steps, step.Unit{Name: edit.Unit, Start: true, Files: []string{edit.Path}})
-		} else {
-			// The file is right and the daemon is not: it runs since before the file changed.
-			steps = append(steps, restart(edit.Unit))
-		}
+		// No lines to change: the file is right and the daemon is not, it runs since before the file changed.
+		steps = append(steps, step.Unit{Name: edit.Unit, Start: true, Files: []string{edit.Path}, Anew: len(edit.Lines) == 0})
 		steps = append(steps, runtimeAnswers(info.Name))
 	}
 	return append(steps, step.NewImages(c)), nil
-}
-
-// restart restarts a unit whatever its state.
-func restart(unit string) step.Exec {
-	return step.Exec{What: "restart " + unit, Command: host.Command{Name: "systemctl", Args: []string{"restart", unit}}}
 }
 
 // pauseImage is the bundle's sandbox image, "" if it has none.

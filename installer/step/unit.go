@@ -16,6 +16,8 @@ type Unit struct {
 	// Files are files that the unit reads when it starts: a unit that has been running since before one of them changed is restarted.
 	// Missing ones do not count.
 	Files []string
+	// Anew restarts it whatever its state: it has not seen its files as they are.
+	Anew bool
 }
 
 func (s Unit) String() string {
@@ -38,7 +40,7 @@ func (s Unit) Satisfied(ctx context.Context, t *Target) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if !st.Exists || st.NeedReload || s.Enable && !st.Enabled || s.Start && !st.Active {
+	if s.Anew || !st.Exists || st.NeedReload || s.Enable && !st.Enabled || s.Start && !st.Active {
 		return false, nil
 	}
 	if !s.Start {

@@ -59,7 +59,7 @@ func look(t *testing.T, h *hosts.Host) map[string]string {
 	}
 	for what, cmd := range map[string]string{
 		"enabled units": "systemctl list-unit-files --no-legend --state=enabled | awk '{print $1}' | sort",
-		"active units":  "systemctl list-units --no-legend --plain --state=active 'kube*' 'containerd*' 'docker*' | awk '{print $1, $3}' | sort",
+		"active units":  "systemctl list-units --no-legend --plain --state=active 'kube*' 'containerd*' 'docker*' | grep -v ^kubepods | awk '{print $1, $3}' | sort",
 		"failed units":  "systemctl list-units --no-legend --plain --state=failed 'kube*' 'containerd*' 'docker*'",
 		"images":        images,
 		"service route": "ip route show 10.96.0.0/12",
@@ -114,8 +114,11 @@ var transient = regexp.MustCompile(`^(events|leases|endpoints|endpointslices|pod
 
 var (
 	chanceAddress = regexp.MustCompile(`10\.(9[6-9]|10\d|11[01])\.\d+\.\d+`)
+	chanceUID     = regexp.MustCompile(`"uid":"[0-9a-f-]{36}"`) // of an owner
 	chancePort    = regexp.MustCompile(`"nodePort":\d+`)
 )
+
+const tokenSecret = "object Secret kube-system/bootstrap-token-ID"
 
 // lookAtCluster describes all objects of a cluster of one node, as look does a host.
 func lookAtCluster(t *testing.T, c *clusters.Cluster) map[string]string {
@@ -154,10 +157,15 @@ func lookAtCluster(t *testing.T, c *clusters.Cluster) map[string]string {
 			}
 			return "<service IP>"
 		})
-		for n := 2; out[name] != ""; n++ { // two tokens are a difference to one
-			name = fmt.Sprintf("%s %d", name, n)
+		s = chanceUID.ReplaceAllString(chancePort.ReplaceAllString(s, `"nodePort":0`), `"uid":""`)
+		if strings.HasPrefix(name, tokenSecret) { // named by chance, so they are told by what they are for
+			name = tokenSecret + " " + s
 		}
-		out[name] = chancePort.ReplaceAllString(s, `"nodePort":0`)
+		key := name
+		for n := 2; out[key] != ""; n++ { // two tokens are a difference to one
+			key = fmt.Sprintf("%s %d", name, n)
+		}
+		out[key] = s
 	}
 	maps.Copy(out, lookAtPods(t, c))
 	return out
