@@ -2,8 +2,13 @@ package adoption
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"kubebundle/test/e2e/reset"
 	"kubebundle/test/e2e/suite"
@@ -78,9 +83,37 @@ func (r *rig) kubeadmUpgrade(t *testing.T) {
 		}
 		on(t, h, args...)
 		carry(t, r.next, h, "kubelet")
+		moment := time.Now().Truncate(time.Second) // a container's start has seconds
 		on(t, h, "systemctl", "restart", "kubelet")
+		if i == 0 {
+			r.startedSince(t, moment)
+		}
 	}
 	r.isNew(t)
+}
+
+// startedSince waits until the static pods run under the new kubelet, which starts all of them anew: an API server that is about to end must not be
+// what the next node talks to.
+func (r *rig) startedSince(t *testing.T, moment time.Time) {
+	t.Helper()
+	suite.Eventually(t, 3*time.Minute, func() error {
+		out, err := r.Cluster.Kubectl(t.Context(), "--request-timeout=5s", "-n", "kube-system", "get", "pods", "-l", "tier=control-plane", "-o", "json")
+		if err != nil {
+			return err
+		}
+		var pods corev1.PodList
+		if err := json.Unmarshal([]byte(out), &pods); err != nil {
+			return err
+		}
+		for _, p := range pods.Items {
+			for _, c := range p.Status.ContainerStatuses {
+				if !c.Ready || c.State.Running == nil || c.State.Running.StartedAt.Time.Before(moment) {
+					return fmt.Errorf("%s has not started anew: %+v", p.Name, c.State)
+				}
+			}
+		}
+		return nil
+	})
 }
 
 // kubeadmReset: kubeadm takes its worker back, and our control plane as far as it can; install takes the rest.
