@@ -12,7 +12,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 10s
 FUZZDIR ?= .
 
-.PHONY: build tools prepare lint test test-short test-unit test-fuzz test-fuzz-bundle test-integration test-differential test-e2e test-e2e-newest test-e2e-docker test-v1.10 test-arm64 test-upgrade test-ha test-crash test-adoption lane0 lane1 bench demo clean help
+.PHONY: build tools prepare lint test test-short test-unit test-fuzz test-fuzz-bundle test-integration test-differential test-e2e test-e2e-newest test-e2e-docker test-v1.10 test-arm64 test-upgrade test-ha test-crash test-adoption bench demo clean help
 
 help: ## this text
 	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -86,20 +86,9 @@ test-adoption: prepare ## install on a cluster of kubeadm's, and kubeadm on one 
 test-crash: prepare ## init, join, upgrade and reset killed before and after every step (root)
 	KUBEBUNDLE_E2E=1 go test -count=1 -timeout 60m -v ./test/crash
 
-# Real hosts mostly wait, so two labs stand side by side. What counts the machine's mounts, or a client's failures by the second, is alone afterwards.
-LANE0 = test-fuzz-bundle test-differential test-arm64 test-e2e test-v1.10
-LANE1 = test-e2e-newest test-upgrade test-adoption test-crash
-
-lane0:
-	for t in $(LANE0); do $(MAKE) -j1 $$t; done
-
-lane1:
-	for t in $(LANE1); do KUBEBUNDLE_LAB_ID=1 $(MAKE) -j1 $$t; done
-
-test: prepare lint test-unit ## everything (root)
-	$(MAKE) -j2 -Otarget VERSIONS=ci lane0 lane1
-	$(MAKE) test-integration
-	$(MAKE) test-ha
+# Not in test, which has ninety minutes: test-ha, test-upgrade and test-crash.
+test: VERSIONS = ci
+test: prepare lint test-unit test-fuzz-bundle test-integration test-differential test-e2e test-e2e-newest test-arm64 test-v1.10 test-adoption ## everything (root)
 
 bench: prepare ## build, import, init, upgrade, snapshot and reset against named opponents, as ratios of one run (root; BENCH="-only upgrade,reset -runs 1")
 	go run ./test/bench $(BENCH)
