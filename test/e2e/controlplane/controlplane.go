@@ -38,7 +38,7 @@ func Test(t *testing.T, s *suite.Suite) {
 	}
 	wrong := strings.Repeat("0", 64)
 	refused := append(append([]string{}, worker...), append(clusters.JoinFlags(s.Runtime), "--control-plane", "--certificate-key", wrong)...)
-	s.Refused(t, second, 5, []string{"the certificate key does not fit"}, refused...)
+	s.Refused(t, second, 1, []string{"the certificate key does not fit"}, refused...)
 	if members := members(t, s); len(members) != 1 {
 		t.Fatalf("a refused join has left etcd with %d members", len(members))
 	}
