@@ -29,6 +29,7 @@ import (
 	"kubebundle/test/e2e/reboot"
 	"kubebundle/test/e2e/reset"
 	"kubebundle/test/e2e/sealed"
+	"kubebundle/test/e2e/selfhosting"
 	"kubebundle/test/e2e/snapshot"
 	"kubebundle/test/e2e/suite"
 	"kubebundle/test/e2e/suitekubeadm"
@@ -62,6 +63,7 @@ var behaviours = []struct {
 	{"diskfull", diskfull.Test},
 	{"powercut", powercut.Test},
 	{"external", external.Test},
+	{"selfhosting", selfhosting.Test},
 	{"snapshot", snapshot.Test},
 	{"reset", reset.Test},
 }
@@ -74,6 +76,8 @@ var exceptions = []struct {
 }{
 	{"suitekubeadm", "kubeadm's own suite is a module since v1.34", func(s *suite.Suite) bool { return s.Before("1.34.0") }},
 	{"controlplane", "the etcd of older versions has one member", func(s *suite.Suite) bool { return s.Before("1.13.0") }},
+	{"external", "it is shown with one version: two more control planes take five minutes", func(s *suite.Suite) bool { return s.Version != suite.DefaultVersion }},
+	{"selfhosting", "kubeadm had it from v1.10 to v1.12", func(s *suite.Suite) bool { return !s.Before("1.13.0") }},
 	{"vanished", "containerd 2 pins its images", func(s *suite.Suite) bool { return s.Runtime == hosts.Containerd2 }},
 	{"dockerdriver", "the hosts have no cri-dockerd", func(s *suite.Suite) bool { return s.Runtime != hosts.CRIDockerd }},
 }
