@@ -230,8 +230,8 @@ func (r *Reset) unmount(context.Context) ([]step.Step, error) {
 	return []step.Step{step.UnmountAll{Prefix: "/var/lib/kubelet"}}, nil
 }
 
-// walk is the journal backwards.
-func (r *Reset) walk(context.Context) ([]step.Step, error) {
+// walk is the journal backwards. On a node that kubeadm made it leads to what kubeadm made, as of before an upgrade or a renewal: that goes again.
+func (r *Reset) walk(ctx context.Context) ([]step.Step, error) {
 	var out []step.Step
 	for _, rec := range slices.Backward(r.Journal.Records()) {
 		if rec.Kind == step.KindImages && !r.Images {
@@ -239,7 +239,11 @@ func (r *Reset) walk(context.Context) ([]step.Step, error) {
 		}
 		out = append(out, undo{rec})
 	}
-	return out, nil
+	if len(out) == 0 || r.Journal.Made() {
+		return out, nil
+	}
+	swept, err := r.sweep(ctx)
+	return append(out, swept...), err
 }
 
 // units lets systemd and the units that ran before see their former files again.

@@ -76,9 +76,17 @@ func TestResetWithoutJournal(t *testing.T) {
 		"none":     "",
 		"tended":   `{"state":"begin","workflow":"certs renew"}` + "\n" + `{"state":"end"}` + "\n",
 		"upgraded": `{"state":"begin","workflow":"upgrade node","version":"v1.35.4"}` + "\n" + `{"state":"end"}` + "\n",
+		"renewed": `{"state":"begin","workflow":"certs renew"}` + "\n" +
+			`{"state":"intent","step":"write","undo":[{"kind":"file","path":"/etc/kubernetes/admin.conf","existed":true,"mode":384,"backup":"/var/lib/kubebundle/backup/etc/kubernetes/admin.conf"}]}` + "\n" +
+			`{"state":"done","step":"write"}` + "\n" + `{"state":"end"}` + "\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := stranger(t)
+			if name == "renewed" {
+				if err := m.WriteFile("/var/lib/kubebundle/backup/etc/kubernetes/admin.conf", []byte("before"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
 			if journal != "" {
 				writeJournal(t, m, journal)
 			}
