@@ -267,6 +267,45 @@ func TestRestoreEtcdOfSeveral(t *testing.T) {
 	}
 }
 
+// An etcd that has joined the restored cluster by itself is left in it: the others count on what it has acknowledged.
+func TestRestoreEtcdThatHasJoined(t *testing.T) {
+	w := newRestoreWorld(t, etcdtest.Snapshot{})
+	w.client = nil
+	r := phase.RestoreEtcd{File: w.file, CertDir: "/etc/kubernetes/pki", InitialCluster: "n1=https://10.0.0.10:2380,n2=https://10.0.0.11:2380", Token: "monday"}
+	id, err := etcd.Restore{InitialCluster: r.InitialCluster, Token: r.Token}.ClusterID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	for have, want := range map[uint64]string{id: "present", id + 1: "restored", 0: "restored"} {
+		e := engine(t, obedient{w.memory}, nil)
+		e.Target.RestoreEtcd = func(r etcd.Restore) error {
+			return w.memory.WriteFile(r.DataDir+"/member/snap/db", []byte("restored"), 0o600)
+		}
+		if err := w.memory.WriteFile("/var/lib/etcd/member/snap/db", []byte("present"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(time.Minute)
+		s := &phase.State{Now: now, EtcdClusterID: func(dir string) (uint64, error) {
+			if dir != "/var/lib/etcd" {
+				t.Errorf("looked at %s", dir)
+			}
+			return have, nil
+		}}
+		if _, err := e.Run(t.Context(), installer.RestoreEtcd(r), s); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := w.memory.ReadFile("/var/lib/etcd/member/snap/db"); err != nil || string(got) != want {
+			t.Errorf("with data of cluster %x: %q, %v, want %q", have, got, err, want)
+		}
+		for _, p := range []string{podDir + "/etcd.yaml", podDir + "/kube-apiserver.yaml"} {
+			if _, err := w.memory.Stat(p); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 // An etcd that is none of the static pods keeps its port: nothing is touched behind its back.
 func TestRestoreEtcdUnderAStranger(t *testing.T) {
 	w := newRestoreWorld(t, etcdtest.Snapshot{})

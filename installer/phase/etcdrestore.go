@@ -58,6 +58,8 @@ type restorePlan struct {
 	Aside   string       `json:"aside"` // where the former data is kept
 	// Swapped says that the restored data is in its place: from then on it is live, and is not put there again.
 	Swapped bool `json:"swapped"`
+	// Joined says that the data in its place was of the restored cluster already, and was left there.
+	Joined bool `json:"joined,omitempty"`
 }
 
 func (p *restorePlan) temp() string { return path.Dir(p.Restore.DataDir) }
@@ -329,13 +331,18 @@ type restoreData struct{}
 
 func (restoreData) Name() string { return "restore-etcd" }
 
-func (restoreData) Plan(_ context.Context, s *State, _ host.Reader) ([]step.Step, error) {
+func (restoreData) Plan(_ context.Context, s *State, r host.Reader) ([]step.Step, error) {
 	plan := s.restore
 	if plan == nil {
 		return nil, errNoCheck
 	}
 	if plan.Swapped {
 		return nil, nil
+	}
+	if _, err := r.Stat(plan.done()); err != nil { // else a run that was cut off has looked, and no etcd has run since
+		if plan.Joined, err = s.hasJoined(plan); err != nil || plan.Joined {
+			return nil, err
+		}
 	}
 	key, err := json.Marshal(struct {
 		etcd.Restore
@@ -356,6 +363,27 @@ func (restoreData) Plan(_ context.Context, s *State, _ host.Reader) ([]step.Step
 		step.Swap{New: path.Join(plan.Restore.DataDir, "member"), Old: path.Join(plan.DataDir, "member"), Aside: plan.Aside, After: plan.done()},
 		mark,
 	}, nil
+}
+
+// hasJoined says that the present data is of the restored cluster. An etcd whose folder is empty asks its peers, and when they have been restored it joins
+// them as the member that it is to become, and takes over what they have. Then the others count on what it has acknowledged: with the snapshot in
+// the place of that it would never run again. The same is true of a second run on one of several nodes.
+//
+// Data that cannot be read is none to keep.
+func (s *State) hasJoined(plan *restorePlan) (bool, error) {
+	if plan.alone() { // there is nobody to join
+		return false, nil
+	}
+	want, err := plan.Restore.ClusterID()
+	if err != nil {
+		return false, err
+	}
+	read := s.EtcdClusterID
+	if read == nil {
+		read = etcd.DataClusterID
+	}
+	have, err := read(plan.DataDir)
+	return err == nil && have == want, nil
 }
 
 // startControlPlane gives the static pods back.
@@ -402,6 +430,10 @@ func (startControlPlane) Plan(_ context.Context, s *State, _ host.Reader) ([]ste
 // next is what a person should know afterwards.
 func (p *restorePlan) next() string {
 	out := "The former data is kept in " + p.Aside + "; remove it when it is no longer needed.\n"
+	if p.Joined {
+		out = "The etcd of this node was in the restored cluster already: its data was left as it is. To go back to the same file once more,\n" +
+			"give every node the same new --initial-cluster-token.\n"
+	}
 	if !p.alone() {
 		out += "Run the same command, with the same file, on every node of " + p.Restore.InitialCluster + ". The API serves when most of them are back.\n"
 	}

@@ -52,6 +52,8 @@ type State struct {
 	Runtime func(context.Context) (cruntime.Runtime, error)
 	// EtcdVersion asks an etcd that others run; nil where nobody is to be asked, as for an image. PEM that an etcd without TLS does not need is nil.
 	EtcdVersion func(ctx context.Context, endpoint string, ca, cert, key []byte) (string, error)
+	// EtcdClusterID reads of which cluster the data in a folder is, 0 if there is none; nil means etcd.DataClusterID.
+	EtcdClusterID func(dataDir string) (uint64, error)
 	// Environ is the installer's environment ("KEY=value"), for its proxy variables.
 	Environ []string
 	// ConfigureRuntime allows to change the runtime's configuration where its sandbox image is not the bundle's.

@@ -36,6 +36,7 @@ func (to hop) upgrade(t *testing.T, s *suite.Suite) {
 		if held == nil {
 			t.Fatal("no control plane holds the virtual IP")
 		}
+		args = append(args, "--configure-runtime") // a newer version has another sandbox image
 		start := time.Now()
 		r := to.bundle.Install(t.Context(), h, args...)
 		if r.Err != nil {

@@ -300,9 +300,13 @@ func applied(t *testing.T, s *suite.Suite, flags ...string) {
 	}
 }
 
-func node(t *testing.T, s *suite.Suite) {
+func node(t *testing.T, s *suite.Suite) { followed(t, s) }
+
+// followed: a worker is upgraded after its control plane.
+func followed(t *testing.T, s *suite.Suite, flags ...string) {
+	t.Helper()
 	start := time.Now()
-	want(t, upgrade(t, s.Worker(), "node", "-v", "1"), 0, "upgrade node: done")
+	want(t, upgrade(t, s.Worker(), append([]string{"node", "-v", "1"}, flags...)...), 0, "upgrade node: done")
 	t.Logf("MEASURED upgrade node took %v", time.Since(start).Round(100*time.Millisecond))
 	if err := s.Cluster.AwaitReady(t.Context()); err != nil {
 		t.Error(err)
@@ -324,8 +328,9 @@ func further(t *testing.T, s *suite.Suite) {
 	if r := newer.Install(t.Context(), s.Worker(), "images", "load"); r.Err != nil {
 		t.Fatal(r.Err, r.Stderr)
 	}
-	applied(t, s, "--ignore-preflight-errors", "NodeImages") // the cluster hears of them within a minute
-	node(t, s)
+	// The cluster hears of the images within a minute; the version has another sandbox image.
+	applied(t, s, "--ignore-preflight-errors", "NodeImages", "--configure-runtime")
+	followed(t, s, "--configure-runtime")
 }
 
 // again: the same command once more changes nothing that the node uses.
