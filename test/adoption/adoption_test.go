@@ -144,12 +144,15 @@ func carry(t *testing.T, e *clusters.Env, h *hosts.Host, programs ...string) {
 // isNew wants every program of the new version, and no node cordoned.
 func (r *rig) isNew(t *testing.T) {
 	t.Helper()
-	r.ready(t)
-	for _, p := range suite.Get[corev1.PodList](t, r.Suite, "pods", "-n", "kube-system").Items {
-		if image := p.Spec.Containers[0].Image; strings.Contains(image, "/kube-") && !strings.HasSuffix(image, ":"+to) {
-			t.Errorf("%s runs %s, want %s", p.Name, image, to)
+	suite.Eventually(t, 3*time.Minute, func() error { // kube-proxy is exchanged on one node after the other
+		for _, p := range suite.Get[corev1.PodList](t, r.Suite, "pods", "-n", "kube-system").Items {
+			if image := p.Spec.Containers[0].Image; strings.Contains(image, "/kube-") && !strings.HasSuffix(image, ":"+to) {
+				return fmt.Errorf("%s runs %s, want %s", p.Name, image, to)
+			}
 		}
-	}
+		return nil
+	})
+	r.ready(t)
 	nodes := suite.Get[corev1.NodeList](t, r.Suite, "nodes").Items
 	if len(nodes) != len(r.Cluster.Hosts) {
 		t.Errorf("%d nodes, want %d", len(nodes), len(r.Cluster.Hosts))
