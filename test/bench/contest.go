@@ -52,6 +52,9 @@ var (
 	size    = quantity{"size", "MB", 1, func(s sample) float64 { return float64(s.Size) / 1e6 }}
 	away    = quantity{"without API", "s", 1, func(s sample) float64 { return s.Away.Seconds() }}
 	back    = quantity{"until the API serves again for good", "s", 1, func(s sample) float64 { return s.Back.Seconds() }}
+	gap     = quantity{"longest time without a write through the virtual IP", "s", 1, func(s sample) float64 { return s.Away.Seconds() }}
+	lost    = quantity{"acknowledged writes that are gone", "count", 0, func(s sample) float64 { return float64(s.Failed) }}
+	refused = quantity{"failed requests of a client that retries once", "count", 0, func(s sample) float64 { return float64(s.Failed) }}
 	content = quantity{"size of the content", "MB", 1, func(s sample) float64 { return float64(s.Content) / 1e6 }}
 )
 

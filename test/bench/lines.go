@@ -34,6 +34,9 @@ const (
 
 	ourReset     = "install reset"
 	kubeadmReset = "kubeadm reset"
+
+	ourPowerCut       = "three control planes: the one that holds the virtual IP loses its power"
+	ourUpgradeOfThree = "three control planes: upgraded one after the other, by two minors"
 )
 
 // The parts that -only can choose.
@@ -45,10 +48,11 @@ const (
 	partUpgrade  = "upgrade"
 	partSnapshot = "snapshot"
 	partReset    = "reset"
+	partHA       = "ha"
 )
 
 func allParts() []string {
-	return []string{partBuild, partImport, partInit, partUpgrade, partSnapshot, partReset}
+	return []string{partBuild, partImport, partInit, partUpgrade, partSnapshot, partReset, partHA}
 }
 
 // line is one line of the table: a quantity of ours, and the ratio to the same of an opponent's.
@@ -62,7 +66,10 @@ type line struct {
 	why      string  // what stands in the way, for a goal that is not reached
 }
 
-// lines are all that is measured and promised. A goal of 0 is none.
+// none is the goal that there be none of something.
+const none = 1e-9
+
+// lines are all that is measured and promised. A goal of 0 is no goal.
 func lines() []line {
 	encoder := "What was tried stands in docs/adr/0010-libzstd-encodes.md."
 	return []line{
@@ -153,5 +160,10 @@ func lines() []line {
 
 		{part: partReset, quantity: wall, ours: ourReset, goal: 10, why: "Every pod is given its time to end."},
 		{part: partReset, quantity: wall, ours: ourReset, opponent: kubeadmReset},
+
+		{part: partHA, quantity: gap, ours: ourPowerCut, goal: 20, why: "keepalived has to miss its neighbour, and etcd to elect."},
+		{part: partHA, quantity: lost, ours: ourPowerCut, goal: none, why: "This must not be."},
+		{part: partHA, quantity: refused, ours: ourUpgradeOfThree, goal: none, why: "A connection was cut that was not to be."},
+		{part: partHA, quantity: gap, ours: ourUpgradeOfThree},
 	}
 }

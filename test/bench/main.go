@@ -96,7 +96,7 @@ func run(ctx context.Context) (err error) {
 	}
 	for _, p := range parts {
 		measure := map[string]func(context.Context) error{
-			partBuild: b.build, partImport: b.importing, partInit: b.initing, partUpgrade: b.upgrading, partSnapshot: b.saving, partReset: b.resetting,
+			partBuild: b.build, partImport: b.importing, partInit: b.initing, partUpgrade: b.upgrading, partSnapshot: b.saving, partReset: b.resetting, partHA: b.available,
 		}[p]
 		if err := measure(ctx); err != nil {
 			return fmt.Errorf("%s: %w", p, err)

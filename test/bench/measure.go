@@ -26,6 +26,7 @@ type sample struct {
 	Content int64         // bytes, of what is in it without the installer, compressed
 	Away    time.Duration // how long the API did not serve, all gaps together
 	Back    time.Duration // from the first gap's begin to the last one's end
+	Failed  int           // requests of a client that were not done, or were done and are lost
 }
 
 // command runs a command to its end and measures it. A command is killed with all its children when ctx ends.

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func seconds(list ...float64) []sample {
+func walls(list ...float64) []sample {
 	var out []sample
 	for _, s := range list {
 		out = append(out, sample{Wall: time.Duration(s * float64(time.Second)), CPU: time.Second, RSS: 100e6, Size: 60e6, Content: 50e6})
@@ -18,7 +18,7 @@ func seconds(list ...float64) []sample {
 }
 
 func TestSpread(t *testing.T) {
-	r := results{"odd": seconds(9, 1, 2), "even": seconds(4, 1, 2, 3)}
+	r := results{"odd": walls(9, 1, 2), "even": walls(4, 1, 2, 3)}
 	for name, want := range map[string]spread{"odd": {1, 2, 9}, "even": {1, 2.5, 4}} {
 		if got, ok := r.spread(name, wall); !ok || got != want {
 			t.Errorf("%s: %v, %v, want %v", name, got, ok, want)
@@ -57,9 +57,9 @@ func TestReportJudges(t *testing.T) {
 		machine: &machine{facts: [][2]string{{"processor", "2 × one"}}, floor: 30e6}, parts: []string{partBuild, partImport, partInit}, runs: 3, version: "v1.34.4", images: 9,
 		results: results{
 			crane: {{Wall: 10 * time.Second, CPU: time.Second, Size: 100e6, Content: 100e6}}, skopeo: {{Wall: 20 * time.Second, CPU: time.Second, Size: 80e6, Content: 80e6}},
-			ourDefault: seconds(50), ourFast: seconds(10),
-			ourLoad: seconds(5), ctrImport: seconds(10), ourLoadAgain: seconds(0.1), ctrAgain: seconds(2),
-			ourInit: seconds(12), kubeadmInit: seconds(10), ourReady: seconds(7), kubeadmReady: seconds(10),
+			ourDefault: walls(50), ourFast: walls(10),
+			ourLoad: walls(5), ctrImport: walls(10), ourLoadAgain: walls(0.1), ctrAgain: walls(2),
+			ourInit: walls(12), kubeadmInit: walls(10), ourReady: walls(7), kubeadmReady: walls(10),
 		},
 	}
 	var table bytes.Buffer

@@ -156,8 +156,8 @@ func (w *client) unharmed(t *testing.T, s *suite.Suite, during string) {
 	w.kept(t, s)
 }
 
-// kept wants every write that was acknowledged.
-func (w *client) kept(t *testing.T, s *suite.Suite) {
+// kept wants every write that was acknowledged, and tells how many are gone.
+func (w *client) kept(t *testing.T, s *suite.Suite) (gone int) {
 	t.Helper()
 	var there []string
 	for _, cm := range suite.Get[corev1.ConfigMapList](t, s, "configmaps", "-n", "default", "-l", "writer="+w.label).Items {
@@ -166,6 +166,8 @@ func (w *client) kept(t *testing.T, s *suite.Suite) {
 	for _, name := range w.names {
 		if !slices.Contains(there, name) {
 			t.Errorf("ConfigMap %s was acknowledged and is not there", name)
+			gone++
 		}
 	}
+	return gone
 }

@@ -17,6 +17,7 @@ import (
 	"kubebundle/test/e2e/suitekubeadm"
 	"kubebundle/test/lab/clusters"
 	"kubebundle/test/lab/hosts"
+	"kubebundle/test/lab/measured"
 )
 
 var (
@@ -154,6 +155,14 @@ func holder(t *testing.T, s *suite.Suite) *hosts.Host {
 	return found
 }
 
+// note keeps a number for make bench.
+func note(t *testing.T, what string, value float64) {
+	t.Helper()
+	if err := measured.Add(what, value); err != nil {
+		t.Error(err)
+	}
+}
+
 // patience is the promise: after a power cut the API answers through the address again within this time.
 const patience = 20 * time.Second
 
@@ -181,7 +190,8 @@ func powercut(t *testing.T, s *suite.Suite) {
 	if w.longest > patience {
 		t.Errorf("no write for %v, want at most %v", w.longest, patience)
 	}
-	w.kept(t, s)
+	note(t, measured.PowerCutGap, w.longest.Seconds())
+	note(t, measured.PowerCutLost, float64(w.kept(t, s)))
 	if err := victim.Reboot(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"kubebundle/test/e2e/suite"
+	"kubebundle/test/lab/measured"
 )
 
 // upgrade brings the cluster to the next minors, one after the other.
@@ -52,6 +53,9 @@ func (to hop) upgrade(t *testing.T, s *suite.Suite) {
 		t.Error(err)
 	}
 	w.unharmed(t, s, "upgrade of three control planes to "+to.version)
+	note(t, measured.UpgradeGap, w.longest.Seconds())
+	note(t, measured.UpgradeFailed, float64(len(w.failed)))
+	note(t, measured.UpgradeAsked, float64(w.requests))
 	to.isNew(t, s)
 	wholeEtcd(t, s.Cluster.Hosts...)
 }
