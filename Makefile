@@ -92,7 +92,7 @@ test: prepare lint test-unit test-fuzz-bundle test-integration test-differential
 
 test-all: test test-upgrade test-ha test-adoption test-crash ## what the gate has no time for, too: two hours and a half (root)
 
-bench: prepare ## build, import, init, upgrade, snapshot, reset against named opponents, as ratios of one run, and what a client of three control planes notices (root; BENCH="-only upgrade,reset -runs 1")
+bench: prepare ## build, import, init, upgrade, snapshot, reset against named opponents, as ratios of one run, and what a client of three control planes notices (root; BENCH="-only upgrade,reset -runs 1" measures some of it)
 	go run ./test/bench $(BENCH)
 
 demo: prepare ## a cluster of two hosts without network, shown and taken down (root; KEEP=1 leaves it)

@@ -17,6 +17,8 @@ type machine struct {
 	facts    [][2]string
 	versions [][2]string
 	floor    int64 // bytes, see floorRSS
+	// Of which state of the project the numbers are, and how busy the machine was when the run began and ended.
+	commit, before, after string
 }
 
 // inspect notes what a reader needs to judge the numbers. It knows no host name and no address.
@@ -44,13 +46,14 @@ func (b *bench) inspect(ctx context.Context) (*machine, error) {
 		{"kernel", unix.ByteSliceToString(uts.Release[:])},
 		{"file system", fs},
 		{"gunzip of the daemon", gunzip()},
-		{"load average before", load},
 	}
+	m.before = load
 	ours, err := b.output(ctx, "git", "-C", b.env.Builder.Module, "describe", "--always", "--dirty", "--tags")
 	if err != nil {
 		return nil, err
 	}
-	m.versions = append(m.versions, [2]string{"kubebundle", ours + ", " + runtime.Version()}, [2]string{"Kubernetes, kubeadm", b.version})
+	m.commit = ours
+	m.versions = append(m.versions, [2]string{"kubebundle built by", runtime.Version()}, [2]string{"Kubernetes, kubeadm", b.version})
 	for _, v := range [][]string{
 		{"crane", b.crane, "version"},
 		{"skopeo", "skopeo", "--version"},
@@ -74,7 +77,7 @@ func (m *machine) finish() error {
 	if err != nil {
 		return err
 	}
-	m.facts = append(m.facts, [2]string{"load average after", load})
+	m.after = load
 	m.floor, err = floorRSS()
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http/httptest"
 	"os"
@@ -63,12 +64,12 @@ func main() {
 }
 
 func run(ctx context.Context) (err error) {
-	only := flag.String("only", "", "measure some `parts`, as in upgrade,reset: "+strings.Join(allParts(), ", ")+" (default: all, and write the document)")
+	only := flag.String("only", "", "measure some `parts`, as in upgrade,reset: "+strings.Join(allParts(), ", ")+" (default: all)")
 	runs := flag.Int("runs", 5, "rounds; those with hosts take at most three")
 	version := flag.String("version", "v1.34.4", "Kubernetes version")
 	to := flag.String("to", "v1.35.4", "Kubernetes version that upgrades lead to")
 	containerd := flag.String("containerd", "", "`path` of the daemon of the import, with its ctr beside it (default: the distribution's, from a host's tree)")
-	doc := flag.String("doc", "docs/benchmarks.md", "where a full run writes its document, relative to the project")
+	doc := flag.String("doc", "docs/benchmarks.md", "the document, relative to the project; what was measured replaces its sections")
 	flag.Parse()
 	parts, err := chosen(*only)
 	if err != nil {
@@ -106,10 +107,15 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	r := report{machine: m, results: b.results, parts: parts, runs: b.runs, version: b.version, to: b.to, images: len(b.refs)}
-	if err := r.table(os.Stdout); err != nil || *only != "" {
+	if err := r.table(os.Stdout); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(b.env.Builder.Module, *doc), r.markdown(), 0o644)
+	file := filepath.Join(b.env.Builder.Module, *doc)
+	former, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.WriteFile(file, r.markdown(string(former)), 0o644)
 }
 
 // chosen are the parts that -only names, in the document's order.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -152,14 +153,14 @@ raised revision, the data and the manifests moved into place. Ours also checks t
 `,
 }
 
-// markdown is the document.
-func (r report) markdown() []byte {
+// markdown is the document. Sections of parts that were not measured stay as they were in the former one.
+func (r report) markdown(former string) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `# Benchmarks
+	b.WriteString(`# Benchmarks
 
-Written by `+"`make bench`"+`; do not edit. Every ratio is ours divided by the opponent's, from one run on one machine in which all took turns:
-medians of %d rounds (with hosts: %d). Below 1 is better than the opponent. Seconds of another machine mean nothing here, ratios do.
-`, r.runs, min(r.runs, maxInitRuns))
+Written by ` + "`make bench`" + `; do not edit. Every ratio is ours divided by the opponent's, from one run on one machine in which all took turns. Below 1 is better than the
+opponent. Seconds of another machine mean nothing here, ratios do. The parts can be measured one by one: each says of which commit it is, and how busy the machine was.
+`)
 	list := func(title string, l [][2]string) {
 		fmt.Fprintf(&b, "\n| %s | |\n|---|---|\n", title)
 		for _, f := range l {
@@ -168,27 +169,66 @@ medians of %d rounds (with hosts: %d). Below 1 is better than the opponent. Seco
 	}
 	list("machine", r.machine.facts)
 	list("who", r.machine.versions)
-	for _, p := range r.parts {
-		fmt.Fprintf(&b, "\n## %s\n\n", titles[p])
-		switch p {
-		case partBuild:
-			fmt.Fprintf(&b, methods[p], r.images, r.version, float64(r.machine.floor)/1e6)
-		case partUpgrade:
-			fmt.Fprintf(&b, methods[p], r.version, r.to)
-		default:
-			b.WriteString(methods[p])
+	for _, p := range allParts() {
+		if old := section(former, titles[p]); old != "" && !slices.Contains(r.parts, p) {
+			b.WriteString(old)
+			continue
 		}
-		rows := r.rows(p)
-		fmt.Fprintf(&b, "\n| %s |\n|---|--:|---|--:|--:|---|---|\n", strings.Join(head, " | "))
-		for _, w := range rows {
-			fmt.Fprintf(&b, "| %s |\n", strings.ReplaceAll(strings.Join(escape(w.cells()), " | "), "≤ ", "≤\u00a0"))
-		}
-		r.excuses(&b, rows)
-		if p != partHA { // it has one round
-			r.ranges(&b, p)
-		}
+		r.section(&b, p)
 	}
 	return b.Bytes()
+}
+
+// section is a part of a document with its title, "" if it has none.
+func section(doc, title string) string {
+	mark := "\n## " + title + "\n"
+	at := strings.Index(doc, mark)
+	if at < 0 {
+		return ""
+	}
+	doc = doc[at:]
+	if end := strings.Index(doc[len(mark):], "\n## "); end >= 0 {
+		doc = doc[:len(mark)+end]
+	}
+	return doc
+}
+
+func (r report) section(b *bytes.Buffer, p string) {
+	fmt.Fprintf(b, "\n## %s\n\n", titles[p])
+	switch p {
+	case partBuild:
+		fmt.Fprintf(b, methods[p], r.images, r.version, float64(r.machine.floor)/1e6)
+	case partUpgrade:
+		fmt.Fprintf(b, methods[p], r.version, r.to)
+	default:
+		b.WriteString(methods[p])
+	}
+	if slices.Contains(r.parts, p) {
+		rounds := fmt.Sprintf("medians of %d rounds", r.rounds(p))
+		if r.rounds(p) == 1 {
+			rounds = "one round"
+		}
+		fmt.Fprintf(b, "\nMeasured at %s: %s. Load average before %s, after %s.\n", r.machine.commit, rounds, r.machine.before, r.machine.after)
+	}
+	rows := r.rows(p)
+	fmt.Fprintf(b, "\n| %s |\n|---|--:|---|--:|--:|---|---|\n", strings.Join(head, " | "))
+	for _, w := range rows {
+		fmt.Fprintf(b, "| %s |\n", strings.ReplaceAll(strings.Join(escape(w.cells()), " | "), "≤ ", "≤\u00a0"))
+	}
+	r.excuses(b, rows)
+	if r.rounds(p) > 1 {
+		r.ranges(b, p)
+	}
+}
+
+func (r report) rounds(part string) int {
+	switch part {
+	case partBuild, partImport:
+		return r.runs
+	case partHA:
+		return 1
+	}
+	return min(r.runs, maxInitRuns)
 }
 
 // A pipe would end a cell.

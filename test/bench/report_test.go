@@ -54,7 +54,7 @@ func TestContestTakesTurns(t *testing.T) {
 
 func TestReportJudges(t *testing.T) {
 	r := report{
-		machine: &machine{facts: [][2]string{{"processor", "2 × one"}}, floor: 30e6}, parts: []string{partBuild, partImport, partInit}, runs: 3, version: "v1.34.4", images: 9,
+		machine: &machine{facts: [][2]string{{"processor", "2 × one"}}, floor: 30e6, commit: "abc1234", before: "0.1", after: "2"}, parts: []string{partBuild, partImport, partInit}, runs: 3, version: "v1.34.4", images: 9,
 		results: results{
 			crane: {{Wall: 10 * time.Second, CPU: time.Second, Size: 100e6, Content: 100e6}}, skopeo: {{Wall: 20 * time.Second, CPU: time.Second, Size: 80e6, Content: 80e6}},
 			ourDefault: walls(50), ourFast: walls(10),
@@ -66,7 +66,7 @@ func TestReportJudges(t *testing.T) {
 	if err := r.table(&table); err != nil {
 		t.Fatal(err)
 	}
-	doc := string(r.markdown())
+	doc := string(r.markdown("# Old\n\n## " + titles[partBuild] + "\n\nold build\n\n## " + titles[partReset] + "\n\nkept reset\n"))
 	for _, c := range []struct {
 		in   string
 		want []string
@@ -80,7 +80,7 @@ func TestReportJudges(t *testing.T) {
 			"1.20", "≤ 1.20 yes", "0.70", "≤ 0.60 NO",
 		}},
 		{doc, []string{
-			"medians of 3 rounds", "9 images of Kubernetes v1.34.4", "30 MB is the least",
+			"Measured at abc1234: medians of 3 rounds. Load average before 0.1, after 2", "kept reset", "9 images of Kubernetes v1.34.4", "30 MB is the least",
 			"- **bundler build, wall**: 2.50 of skopeo --dest-decompress | zstd -3 --long=27 (goal ≤ 2). The encoder",
 			"- **bundler build --compression best, size of the content**: no number (goal ≤ 0.55). There is nothing to measure yet.",
 			"- **install images load, wall**: 0.50 of ctr images import (goal ≤ 0.45).",
@@ -92,6 +92,9 @@ func TestReportJudges(t *testing.T) {
 				t.Errorf("no %q in\n%s", w, c.in)
 			}
 		}
+	}
+	if strings.Contains(doc, "old build") || strings.Count(doc, "\n## ") != len(allParts()) {
+		t.Errorf("the document\n%s", doc)
 	}
 	if strings.Contains(doc, "**install init, images loaded") {
 		t.Error("a goal that is reached has an excuse")
