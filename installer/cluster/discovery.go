@@ -114,10 +114,15 @@ func (x *Discovery) VirtualIP(ctx context.Context, info *ClusterInfo, name strin
 	if err != nil {
 		return nil, err
 	}
-	cm, err := c.configMap(ctx, name)
-	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) { // the Role comes with it
-		return nil, nil
-	}
+	var cm *corev1.ConfigMap
+	err = retry(ctx, func(ctx context.Context) (err error) {
+		cm, err = c.Kube.CoreV1().ConfigMaps(metav1.NamespaceSystem).Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) { // the Role comes with it; neither is to be waited for
+			cm = nil
+			return nil
+		}
+		return err
+	})
 	if err != nil {
 		return nil, x.readError(info, "ConfigMap kube-system/"+name, err)
 	}

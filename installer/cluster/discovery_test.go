@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"regexp"
 	"strings"
 	"syscall"
@@ -61,6 +62,36 @@ func TestDiscoveryReads(t *testing.T) {
 		}
 		if taken, err := d.NodeTaken(t.Context(), info, "worker1"); err != nil || !taken {
 			t.Errorf("a Ready node of that name: %t, %v", taken, err)
+		}
+	}
+}
+
+// A cluster without a virtual IP says so at once, whichever way it says it: every join of a control plane asks.
+func TestDiscoveryFindsNoVirtualIP(t *testing.T) {
+	a := newAuthority(t, []net.IP{net.IPv4(127, 0, 0, 1)}, time.Now().Add(time.Hour))
+	asked := 0
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if r.URL.Path == clusterInfoPath {
+			writeInfo(t, w, infoKubeconfig("https://internal.example:6443", a.pem), good())
+			return
+		}
+		asked++
+		status := map[string]int{"missing": http.StatusNotFound, "forbidden": http.StatusForbidden}[path.Base(r.URL.Path)]
+		w.WriteHeader(status)
+		_, _ = fmt.Fprintf(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":%q,"code":%d}`, strings.ReplaceAll(http.StatusText(status), " ", ""), status)
+	}))
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{a.leaf}, MinVersion: tls.VersionTLS12}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	d := NewDiscovery(NewDialer(), DiscoveryOptions{Endpoint: s.Listener.Addr().String(), Token: good(), Pins: []string{pinOf(a.cert)}, TLSBootstrapToken: good().String()})
+	info, err := d.ClusterInfo(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range []string{"missing", "forbidden"} {
+		if cm, err := d.VirtualIP(t.Context(), info, name); cm != nil || err != nil || asked != i+1 {
+			t.Errorf("%s: %v, %v, asked %d times", name, cm, err, asked)
 		}
 	}
 }
