@@ -142,23 +142,42 @@ var ErrLastMember = errors.New("it is the only member")
 
 // Remove takes a member out. One that is not there is no error; the last one is ErrLastMember.
 func (c *Client) Remove(ctx context.Context, peerURL string) error {
+	others, err := c.remove(ctx, peerURL)
+	if err == nil || len(others) == 0 {
+		return err
+	}
+	// A member that takes itself out stops, maybe before it has answered. The others know.
+	c.c.SetEndpoints(others...)
+	if _, again := c.remove(ctx, peerURL); again != nil {
+		return errors.Join(err, again)
+	}
+	return nil
+}
+
+// remove also tells where the other members are reached.
+func (c *Client) remove(ctx context.Context, peerURL string) (others []string, err error) {
 	members, err := c.Members(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	m, there := Find(members, peerURL)
 	if !there {
-		return nil
+		return nil, nil
 	}
 	if len(members) == 1 {
-		return fmt.Errorf("remove etcd member %s: %w", peerURL, ErrLastMember)
+		return nil, fmt.Errorf("remove etcd member %s: %w", peerURL, ErrLastMember)
+	}
+	for _, o := range members {
+		if o.ID != m.ID {
+			others = append(others, o.ClientURLs...)
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	if _, err := c.c.MemberRemove(ctx, m.ID); err != nil && !errors.Is(err, rpctypes.ErrMemberNotFound) {
-		return fmt.Errorf("remove etcd member %s: %w", peerURL, err)
+		return others, fmt.Errorf("remove etcd member %s: %w", peerURL, err)
 	}
-	return nil
+	return others, nil
 }
 
 // Healthy asks every started member for itself whether it can serve. All that fail are named, and those that have not started, unless they are to be

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"kubebundle/installer/pki"
@@ -82,12 +84,13 @@ func newReal(t *testing.T) *real {
 }
 
 // start runs a member on a data directory; initial cluster and token are for a new one.
-func (r *real) start(name, data, client, peer string) {
+func (r *real) start(name, data, client, peer string, flags ...string) {
 	r.t.Helper()
 	var log bytes.Buffer
 	cmd := exec.Command(program(r.t, "etcd"), "--name", name, "--data-dir", data, "--listen-client-urls", client, "--advertise-client-urls", client,
 		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", name+"="+peer, "--cert-file", filepath.Join(r.dir, "n.crt"),
 		"--key-file", filepath.Join(r.dir, "n.key"), "--trusted-ca-file", filepath.Join(r.dir, "ca.crt"), "--client-cert-auth")
+	cmd.Args = append(cmd.Args, flags...)
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
 		r.t.Fatal(err)
@@ -223,9 +226,14 @@ func TestRestoreThree(t *testing.T) {
 	for i, p := range r.peers {
 		all = append(all, fmt.Sprintf("n%d=%s", i+1, p))
 	}
+	var m Restore
 	for i, p := range r.peers {
 		name, data := fmt.Sprintf("n%d", i+1), filepath.Join(r.dir, fmt.Sprint("restored", i))
-		m := Restore{File: file, DataDir: data, Name: name, PeerURLs: []string{p}, InitialCluster: strings.Join(all, ","), Token: "t", BumpRevision: 1000}
+		m = Restore{File: file, DataDir: data, Name: name, PeerURLs: []string{p}, InitialCluster: strings.Join(all, ","), Token: "t", BumpRevision: 1000}
+		if i == 2 { // its folder is empty: it joins what the others were restored to, as the member that it is to become
+			r.start(name, data, clients[i], p, "--initial-cluster", m.InitialCluster, "--initial-cluster-state", "existing")
+			break
+		}
 		if err := m.Run(); err != nil {
 			t.Fatal(err)
 		}
@@ -240,5 +248,29 @@ func TestRestoreThree(t *testing.T) {
 	r.healthy(c)
 	if members := must[[]Member](t)(c.Members(ctx)); len(members) != 3 {
 		t.Errorf("members: %+v", members)
+	}
+	want := must[uint64](t)(m.ClusterID())
+	for i := range r.peers {
+		if id, err := DataClusterID(filepath.Join(r.dir, fmt.Sprint("restored", i))); err != nil || id != want {
+			t.Errorf("the data of n%d is of cluster %x, %v, want %x", i+1, id, err, want)
+		}
+	}
+	// Each takes itself out, and is asked alone.
+	for i := 2; i > 0; i-- {
+		own := r.cfg
+		own.Endpoints = clients[i : i+1]
+		last := must[*Client](t)(Open(own))
+		err := last.Remove(ctx, r.peers[i])
+		for errors.Is(err, rpctypes.ErrUnhealthy) { // its connections to the others are not five seconds old
+			time.Sleep(time.Second)
+			err = last.Remove(ctx, r.peers[i])
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		_ = last.Close()
+		if members := must[[]Member](t)(c.Members(ctx)); len(members) != i {
+			t.Errorf("members without n%d: %+v", i+1, members)
+		}
 	}
 }
