@@ -19,6 +19,7 @@ var (
 	pemInside  = regexp.MustCompile(`(\\n| +)?-----BEGIN [A-Z ]+-----[^-]+-----END [A-Z ]+-----(\\n)?`) // of a JSON string or an indented YAML block
 	base64PEM  = regexp.MustCompile(`LS0tLS1CRUdJTi[A-Za-z0-9+/=]+`)
 	jws        = regexp.MustCompile(`[A-Za-z0-9_-]{20,}\.\.[A-Za-z0-9_-]{20,}`)
+	joinedWith = regexp.MustCompile(`(--initial-cluster=)\S*\bNODE=\S*`) // who were there before
 	tokenNames = regexp.MustCompile(`(bootstrap-token-|jws-kubeconfig-)[a-z0-9]{6}\b`)
 )
 
@@ -37,7 +38,7 @@ func textShape(anywhere func(text string) string, text string) string {
 	text = pemInside.ReplaceAllStringFunc(text, func(s string) string { return pemShape(anywhere, s) })
 	text = jws.ReplaceAllString(text, "<JWS>")
 	text = tokenNames.ReplaceAllString(text, "${1}ID")
-	return anywhere(text)
+	return joinedWith.ReplaceAllString(anywhere(text), "${1}NODE")
 }
 
 func pemShape(anywhere func(text string) string, s string) string {
