@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,23 @@ type hop struct {
 	bundle  clusters.Bundle
 }
 
+// envTo names the last version of hops that the cluster is upgraded to.
+const envTo = "KUBEBUNDLE_HA_TO"
+
+// shorten leaves out the hops after the one that the environment names.
+func shorten() error {
+	to := os.Getenv(envTo)
+	if to == "" {
+		return nil
+	}
+	i := slices.IndexFunc(hops, func(h hop) bool { return h.version == to })
+	if i < 0 {
+		return fmt.Errorf("%s=%s: no such hop", envTo, to)
+	}
+	hops = hops[:i+1]
+	return nil
+}
+
 // TestMain runs nothing unless KUBEBUNDLE_E2E=1 asks for it; then everything that is missing is a failure, never a skip.
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -42,6 +60,10 @@ func run(m *testing.M) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()
+	if err := shorten(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	var err error
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	shared, err = suite.SetupWith(ctx, log, suite.Options{ControlPlanes: 3, VIP: true})
