@@ -83,7 +83,7 @@ test-upgrade: prepare ## v1.34.4 to v1.35.4 and v1.36.3 on real hosts: done, fai
 test-adoption: prepare ## install on a cluster of kubeadm's, and kubeadm on one of ours (root)
 	KUBEBUNDLE_E2E=1 go test -count=1 -timeout 45m -v ./test/adoption
 
-test-crash: prepare ## init, join, upgrade and reset killed before and after every step (root)
+test-crash: prepare ## init, join, upgrade and reset killed before and after every step (root; KUBEBUNDLE_CRASH=all for join and reset of a worker too)
 	KUBEBUNDLE_E2E=1 go test -count=1 -timeout 60m -v ./test/crash
 
 # The three that take longest are not in test, and of test-ha the second upgrade is not: with them it is longer than the ninety minutes that a gate has.
