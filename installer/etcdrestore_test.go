@@ -2,12 +2,17 @@ package installer_test
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"kubebundle/installer"
 	"kubebundle/installer/cluster"
@@ -17,6 +22,7 @@ import (
 	"kubebundle/installer/host"
 	"kubebundle/installer/phase"
 	"kubebundle/installer/pki"
+	"kubebundle/installer/step"
 )
 
 const (
@@ -61,7 +67,7 @@ func newRestoreWorld(t *testing.T, snap etcdtest.Snapshot) *restoreWorld {
 	w.memory.AddUnit("kubelet.service", host.UnitState{Enabled: true, Active: true, Sub: "running"})
 	for p, text := range map[string]string{
 		podDir + "/etcd.yaml": etcdPod, podDir + "/kube-apiserver.yaml": apiPod, podDir + "/keepalived.yaml": "theirs",
-		"/etc/kubernetes/pki/ca.crt": string(w.api.CAPEM()), "/var/lib/etcd/member/snap/db": "present",
+		"/etc/kubernetes/pki/ca.crt": string(w.api.CAPEM()), "/var/lib/etcd/member/snap/db": "present", "/etc/kubernetes/kubelet.conf": nodeConf(t),
 	} {
 		if err := w.memory.WriteFile(p, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -83,6 +89,7 @@ func (w *restoreWorld) run(t *testing.T, h host.Host, phases []phase.Phase, made
 	t.Helper()
 	e := engine(t, obedient{h}, nil)
 	e.Workflow = "etcd snapshot restore"
+	e.Target.CRI = openNoPods
 	e.Target.Cluster = func(context.Context) (*cluster.Client, error) { return w.client, nil }
 	e.Target.RestoreEtcd = func(r etcd.Restore) error {
 		*made = append(*made, r)
@@ -148,8 +155,69 @@ func TestRestoreEtcd(t *testing.T) {
 	}
 }
 
+// ended is a runtime that notes which pods it was to end, and what the kubelet did then.
+type ended struct {
+	noPods
+	memory *host.Memory
+	pods   *[]string
+}
+
+func (e ended) EndPod(ctx context.Context, namespace, name string, _ time.Duration) error {
+	u, err := e.memory.UnitState(ctx, "kubelet.service")
+	*e.pods = append(*e.pods, fmt.Sprintf("%s/%s, kubelet active %v", namespace, name, u.Active))
+	return err
+}
+
+// With a runtime at hand the pods need not wait for the kubelet: they are ended while it does not run, etcd last.
+func TestRestoreEtcdEndsThePods(t *testing.T) {
+	w := newRestoreWorld(t, etcdtest.Snapshot{})
+	var pods []string
+	e := engine(t, obedient{w.memory}, nil)
+	e.Target.Cluster = func(context.Context) (*cluster.Client, error) { return w.client, nil }
+	e.Target.CRI = func(context.Context, string) (step.CRI, error) { return ended{memory: w.memory, pods: &pods}, nil }
+	e.Target.RestoreEtcd = func(r etcd.Restore) error {
+		return w.memory.WriteFile(r.DataDir+"/member/snap/db", []byte("restored"), 0o600)
+	}
+	phases := w.phases(func(r *phase.RestoreEtcd) { r.CRISocket = "unix:///run/containerd/containerd.sock" })
+	if _, err := e.Run(t.Context(), phases, &phase.State{Now: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)}); err != nil {
+		t.Fatal(err)
+	}
+	w.restored(t)
+	want := []string{"kube-system/kube-apiserver-n1, kubelet active false", "kube-system/etcd-n1, kubelet active false"}
+	if diff := cmp.Diff(want, pods); diff != "" {
+		t.Errorf("ended (-want +got):\n%s", diff)
+	}
+	if u, err := w.memory.UnitState(t.Context(), "kubelet.service"); err != nil || !u.Active {
+		t.Errorf("the kubelet: %+v, %v", u, err)
+	}
+}
+
+// nodeConf is a kubelet's kubeconfig, which names the node.
+func nodeConf(t *testing.T) string {
+	t.Helper()
+	ca, err := pki.NewCA(pki.Spec{CommonName: "kubernetes", NotBefore: time.Now(), Algorithm: "ECDSA-P256"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := pki.NewLeaf(ca, pki.Spec{CommonName: "system:node:n1", NotBefore: time.Now(), Algorithm: "ECDSA-P256", Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b64 := base64.StdEncoding.EncodeToString
+	return fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{name: c, context: {cluster: k, user: u}}]\n"+
+		"clusters: [{name: k, cluster: {server: 'https://10.0.0.10:6443', certificate-authority-data: %s}}]\n"+
+		"users: [{name: u, user: {client-certificate-data: %s, client-key-data: %s}}]\n", b64(ca.CertPEM), b64(leaf.CertPEM), b64(leaf.KeyPEM))
+}
+
 // Killed before every single change, then run again: the end is the same.
 func TestRestoreEtcdAfterACrash(t *testing.T) {
+	for _, socket := range []string{"", "unix:///run/containerd/containerd.sock"} {
+		restoreAfterCrashes(t, func(r *phase.RestoreEtcd) { r.CRISocket = socket })
+	}
+}
+
+func restoreAfterCrashes(t *testing.T, change func(*phase.RestoreEtcd)) {
+	t.Helper()
 	killed := errors.New("killed")
 	for at := 0; ; at++ {
 		w := newRestoreWorld(t, etcdtest.Snapshot{})
@@ -163,7 +231,7 @@ func TestRestoreEtcdAfterACrash(t *testing.T) {
 			}
 			return nil
 		}
-		_, err := w.run(t, dying, w.phases(nil), &made)
+		_, err := w.run(t, dying, w.phases(change), &made)
 		if err == nil {
 			if at < 15 {
 				t.Errorf("only %d changes", at)
@@ -179,7 +247,7 @@ func TestRestoreEtcdAfterACrash(t *testing.T) {
 		})
 		before := len(made)
 		_, pending := w.memory.Stat("/var/lib/kubebundle/restore.json")
-		if _, err := w.run(t, w.memory, w.phases(nil), &made); err != nil {
+		if _, err := w.run(t, w.memory, w.phases(change), &made); err != nil {
 			t.Fatalf("killed before %d (%s), then: %v", at, last, err)
 		}
 		if pending != nil && before > 0 { // it was all done but for its last line in the journal

@@ -171,6 +171,7 @@ func (a *app) etcdRestore() *cobra.Command {
 					return err
 				}
 			}
+			r.CRISocket = installer.NodeCRISocket(a.host)
 			return a.tend(ctx, "etcd snapshot restore", installer.RestoreEtcd(r), dryRun)
 		},
 	}

@@ -41,11 +41,14 @@ type RestoreEtcd struct {
 	BumpRevision   uint64
 	SkipHash       bool
 	AnyCluster     bool // the snapshot may be of another cluster
+	// CRISocket is the runtime through which the static pods are ended (unix:///run/containerd/containerd.sock). "" leaves them to the kubelet, which takes
+	// half a minute, or to whoever has ended them.
+	CRISocket string
 }
 
 // RestoreEtcdPhases is the workflow.
 func RestoreEtcdPhases(r RestoreEtcd) []Phase {
-	return []Phase{checkSnapshot{r}, stopControlPlane{}, restoreData{}, startControlPlane{}}
+	return []Phase{checkSnapshot{r}, stopControlPlane{r.CRISocket}, restoreData{}, startControlPlane{}}
 }
 
 // restorePlan is what a restore has decided; it is kept in pendingRestore.
@@ -280,11 +283,11 @@ func controlPlanePods(r host.Reader) (pods []string, ports []int, err error) {
 }
 
 // stopControlPlane takes the static pods away from the kubelet.
-type stopControlPlane struct{}
+type stopControlPlane struct{ socket string }
 
 func (stopControlPlane) Name() string { return "stop-control-plane" }
 
-func (stopControlPlane) Plan(_ context.Context, s *State, _ host.Reader) ([]step.Step, error) {
+func (p stopControlPlane) Plan(_ context.Context, s *State, r host.Reader) ([]step.Step, error) {
 	plan := s.restore
 	if plan == nil {
 		return nil, errNoCheck
@@ -297,8 +300,14 @@ func (stopControlPlane) Plan(_ context.Context, s *State, _ host.Reader) ([]step
 		return nil, err
 	}
 	steps := []step.Step{pending, step.Dir{Path: stoppedPods, Mode: 0o700}}
+	var moves []step.Step
 	for _, pod := range slices.Backward(plan.Pods) {
-		steps = append(steps, step.Move{From: path.Join(manifestsDir, pod+".yaml"), To: path.Join(stoppedPods, pod+".yaml")})
+		moves = append(moves, step.Move{From: path.Join(manifestsDir, pod+".yaml"), To: path.Join(stoppedPods, pod+".yaml")})
+	}
+	if node, err := nodeName(r); p.socket == "" || err != nil { // the kubelet is slower, but needs no names
+		steps = append(steps, moves...)
+	} else {
+		steps = append(steps, step.Exchange{Change: moves, End: endStaticPods(p.socket, node, plan.Pods), Unit: kubeletRuns()})
 	}
 	return append(steps, step.Await{
 		What: "the control plane of this node to stop", Timeout: s.timeouts().ControlPlaneComponentHealthCheck,
