@@ -100,20 +100,39 @@ func (UpgradeBackup) Plan(ctx context.Context, s *State, r host.Reader) ([]step.
 	if err != nil {
 		return nil, err
 	}
+	again, err := u.again(s, r)
+	if err != nil {
+		return nil, err
+	}
 	u.pending = &p // later plans go by it, whether or not the steps have been applied (a dry run)
-	steps := []step.Step{
-		step.Remove{Path: backupDir, Recursive: true, Why: "it is of an earlier upgrade"},
+	var steps []step.Step
+	if !again {
+		steps = append(steps, step.Remove{Path: backupDir, Recursive: true, Why: "it is of an earlier upgrade"})
+	}
+	steps = append(steps,
 		step.Remove{Path: UpgradeLogs, Recursive: true, Why: "they are of an earlier upgrade"},
 		step.Dir{Path: backupDir, Mode: 0o700},
 		copies,
 		step.KeepObjects{File: keptObjects, Refs: u.changed(s)},
+	)
+	if !again {
+		save, err := u.snapshot(s, r)
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, save...)
 	}
-	save, err := u.snapshot(s, r)
-	if err != nil {
-		return nil, err
-	}
-	steps = append(steps, save...)
 	return append(steps, step.File{Path: pendingFile, Mode: 0o600, Data: append(data, '\n')}), nil
+}
+
+// again reports whether an upgrade that was done is asked for once more: the snapshot from before it is kept then. This run's own way back needs none,
+// for the static pods, etcd among them, stay as they are.
+func (u *Upgrade) again(s *State, r host.Reader) (bool, error) {
+	if !u.controlPlane || !exists(r, etcdSnapshot) {
+		return false, nil
+	}
+	_, restart, err := u.staticPods(s, r)
+	return len(restart) == 0, err
 }
 
 // replaced are the files of the host that the upgrade may write.
@@ -181,7 +200,7 @@ func (u *Upgrade) snapshot(s *State, r host.Reader) ([]step.Step, error) {
 		return nil, err
 	}
 	return []step.Step{
-		step.Remove{Path: etcdSnapshot, Why: "a new one follows"},
+		step.Tended{Step: step.Remove{Path: etcdSnapshot, Why: "a new one follows"}},
 		step.EtcdSave{Conn: node.Conn, File: etcdSnapshot},
 	}, nil
 }

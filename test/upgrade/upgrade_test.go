@@ -336,7 +336,12 @@ func further(t *testing.T, s *suite.Suite) {
 // again: the same command once more changes nothing that the node uses.
 func again(t *testing.T, s *suite.Suite) {
 	before := files(t, s.Server())
+	const snapshot = "/var/lib/kubebundle/upgrade/before/etcd.db"
+	sum := fileSum(t, s.Server(), snapshot)
 	want(t, upgrade(t, s.Server(), "apply", "-y"), 0)
+	if fileSum(t, s.Server(), snapshot) != sum {
+		t.Error("the snapshot from before the upgrade was replaced by one from after it")
+	}
 	for p, text := range files(t, s.Server()) {
 		if before[p] != text {
 			t.Errorf("%s has changed", p)
@@ -344,6 +349,15 @@ func again(t *testing.T, s *suite.Suite) {
 	}
 	want(t, upgrade(t, s.Server(), "plan"), 0, "(is so already)")
 	want(t, upgrade(t, s.Server(), "rollback"), 1, "there is no upgrade to take back")
+}
+
+func fileSum(t *testing.T, h *hosts.Host, file string) string {
+	t.Helper()
+	out, err := h.Output(t.Context(), "sha256sum", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 // killed is a cluster of its own of one node. It is given a kubelet that does not start, after its control plane is new, and returns; then its upgrade is
