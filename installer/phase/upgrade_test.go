@@ -506,6 +506,21 @@ func significant(m *host.Memory) map[string]string {
 	return out
 }
 
+// The same command once more keeps the snapshot from before the upgrade; the next upgrade does not keep that of the last one.
+func TestUpgradeAgainKeepsTheSnapshot(t *testing.T) {
+	m, srv := upgradable(t)
+	write(t, m, etcdSnapshot, "of an earlier upgrade")
+	applyUpgrade(t, m, srv, 1000)
+	if exists(m, etcdSnapshot) {
+		t.Error("the snapshot of an earlier upgrade is still there")
+	}
+	write(t, m, etcdSnapshot, "from before") // the test's etcd cannot save
+	applyUpgrade(t, m, srv, 1000)
+	if got, err := m.ReadFile(etcdSnapshot); err != nil || string(got) != "from before" {
+		t.Errorf("the snapshot is %q, %v", got, err)
+	}
+}
+
 func TestGateGivesUpOnAProgramThatEndsAgainAndAgain(t *testing.T) {
 	m := host.NewMemory()
 	log := func(uid string, n int, text string) {
