@@ -71,21 +71,27 @@ func infoKubeconfig(server string, ca []byte) string {
 		server, base64.StdEncoding.EncodeToString(ca))
 }
 
-// publicServer serves cluster-info as answer gives it, request by request.
-func publicServer(t *testing.T, a *authority, answer func(n int, w http.ResponseWriter, r *http.Request)) string {
+// serve serves with the authority's certificate, and tells where.
+func (a *authority) serve(t *testing.T, handle http.HandlerFunc) string {
 	t.Helper()
-	var n atomic.Int32
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != clusterInfoPath {
-			t.Errorf("asked for %s", r.URL)
-		}
-		answer(int(n.Add(1)), w, r)
-	}))
+	s := httptest.NewUnstartedServer(handle)
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{a.leaf}, MinVersion: tls.VersionTLS12}
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes are broken off on purpose
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	return s.Listener.Addr().String()
+}
+
+// publicServer serves cluster-info as answer gives it, request by request.
+func publicServer(t *testing.T, a *authority, answer func(n int, w http.ResponseWriter, r *http.Request)) string {
+	t.Helper()
+	var n atomic.Int32
+	return a.serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != clusterInfoPath {
+			t.Errorf("asked for %s", r.URL)
+		}
+		answer(int(n.Add(1)), w, r)
+	})
 }
 
 func writeInfo(t *testing.T, w http.ResponseWriter, kubeconfig string, signed ...Token) {

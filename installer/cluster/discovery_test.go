@@ -2,12 +2,10 @@ package cluster
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path"
 	"regexp"
@@ -23,7 +21,7 @@ import (
 // cluster-info names.
 func TestDiscoveryReads(t *testing.T) {
 	a := newAuthority(t, []net.IP{net.IPv4(127, 0, 0, 1)}, time.Now().Add(time.Hour))
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	at := a.serve(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		switch name := r.URL.Path; {
 		case name == clusterInfoPath:
@@ -37,14 +35,11 @@ func TestDiscoveryReads(t *testing.T) {
 		default:
 			t.Errorf("asked for %s", name)
 		}
-	}))
-	s.TLS = &tls.Config{Certificates: []tls.Certificate{a.leaf}, MinVersion: tls.VersionTLS12}
-	s.StartTLS()
-	t.Cleanup(s.Close)
+	})
 
 	for _, name := range []string{"kubelet-config-1.23", ""} {
 		d := NewDiscovery(NewDialer(), DiscoveryOptions{
-			Endpoint: s.Listener.Addr().String(), Token: good(), Pins: []string{pinOf(a.cert)}, TLSBootstrapToken: good().String(),
+			Endpoint: at, Token: good(), Pins: []string{pinOf(a.cert)}, TLSBootstrapToken: good().String(),
 			KubeletConfigMap: func(cm *corev1.ConfigMap) (string, error) {
 				if cm.Name != "kubeadm-config" {
 					t.Errorf("the name is taken from %q", cm.Name)
@@ -70,7 +65,7 @@ func TestDiscoveryReads(t *testing.T) {
 func TestDiscoveryFindsNoVirtualIP(t *testing.T) {
 	a := newAuthority(t, []net.IP{net.IPv4(127, 0, 0, 1)}, time.Now().Add(time.Hour))
 	asked := 0
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	at := a.serve(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		if r.URL.Path == clusterInfoPath {
 			writeInfo(t, w, infoKubeconfig("https://internal.example:6443", a.pem), good())
@@ -80,11 +75,8 @@ func TestDiscoveryFindsNoVirtualIP(t *testing.T) {
 		status := map[string]int{"missing": http.StatusNotFound, "forbidden": http.StatusForbidden}[path.Base(r.URL.Path)]
 		w.WriteHeader(status)
 		_, _ = fmt.Fprintf(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":%q,"code":%d}`, strings.ReplaceAll(http.StatusText(status), " ", ""), status)
-	}))
-	s.TLS = &tls.Config{Certificates: []tls.Certificate{a.leaf}, MinVersion: tls.VersionTLS12}
-	s.StartTLS()
-	t.Cleanup(s.Close)
-	d := NewDiscovery(NewDialer(), DiscoveryOptions{Endpoint: s.Listener.Addr().String(), Token: good(), Pins: []string{pinOf(a.cert)}, TLSBootstrapToken: good().String()})
+	})
+	d := NewDiscovery(NewDialer(), DiscoveryOptions{Endpoint: at, Token: good(), Pins: []string{pinOf(a.cert)}, TLSBootstrapToken: good().String()})
 	info, err := d.ClusterInfo(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -2,16 +2,12 @@ package cluster
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
-	"io"
-	"log"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -32,11 +28,7 @@ func TestExpired(t *testing.T) {
 		"refused otherwise": {alive, ended, http.StatusForbidden, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { refuse(w, c.status) }))
-			s.TLS = &tls.Config{Certificates: []tls.Certificate{c.server.leaf}, MinVersion: tls.VersionTLS12}
-			s.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes are broken off on purpose
-			s.StartTLS()
-			t.Cleanup(s.Close)
+			url := "https://" + c.server.serve(t, func(w http.ResponseWriter, _ *http.Request) { refuse(w, c.status) })
 			key, err := x509.MarshalPKCS8PrivateKey(c.client.key)
 			if err != nil {
 				t.Fatal(err)
@@ -44,7 +36,7 @@ func TestExpired(t *testing.T) {
 			conf, err := json.Marshal(map[string]any{
 				"apiVersion": "v1", "kind": "Config", "current-context": "x",
 				"contexts": []any{map[string]any{"name": "x", "context": map[string]any{"cluster": "x", "user": "x"}}},
-				"clusters": []any{map[string]any{"name": "x", "cluster": map[string]any{"server": s.URL, "certificate-authority-data": c.server.pem}}},
+				"clusters": []any{map[string]any{"name": "x", "cluster": map[string]any{"server": url, "certificate-authority-data": c.server.pem}}},
 				"users": []any{map[string]any{"name": "x", "user": map[string]any{
 					"client-certificate-data": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.client.leaf.Certificate[0]}),
 					"client-key-data":         pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),

@@ -38,10 +38,10 @@ func DataClusterID(dataDir string) (uint64, error) {
 	if err != nil || len(logs) == 0 {
 		return 0, err
 	}
-	slices.Sort(logs)
-	id, err := walClusterID(logs[len(logs)-1])
+	last := slices.Max(logs)
+	id, err := walClusterID(last)
 	if err != nil {
-		return 0, fmt.Errorf("read %s: %w", logs[len(logs)-1], err)
+		return 0, fmt.Errorf("read %s: %w", last, err)
 	}
 	return id, nil
 }

@@ -61,8 +61,8 @@ type restorePlan struct {
 	Aside   string       `json:"aside"` // where the former data is kept
 	// Swapped says that the restored data is in its place: from then on it is live, and is not put there again.
 	Swapped bool `json:"swapped"`
-	// Joined says that the data in its place was of the restored cluster already, and was left there.
-	Joined bool `json:"joined,omitempty"`
+	// Joined says that the data in its place was of the restored cluster already, and was left there. It is seen anew in each run.
+	Joined bool `json:"-"`
 }
 
 func (p *restorePlan) temp() string { return path.Dir(p.Restore.DataDir) }
